@@ -1,0 +1,123 @@
+"""The kernel language: every operator is an ordinary function that builds IR (or, eagerly, computes)."""
+
+from . import operators  # noqa: F401  # attaches Python's operators to tiles
+from .elementwise import (
+    abs,
+    arctan2,
+    astype,
+    bitcast,
+    ceil,
+    clip,
+    cos,
+    erf,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    invert,
+    isfinite,
+    isinf,
+    isnan,
+    log,
+    log1p,
+    log2,
+    log10,
+    logical_and,
+    logical_not,
+    logical_or,
+    maximum,
+    minimum,
+    negative,
+    power,
+    round,
+    rsqrt,
+    sigmoid,
+    sign,
+    sin,
+    sqrt,
+    tan,
+    tanh,
+    trunc,
+    where,
+)  # fmt: skip
+from .linalg import dot
+from .memory import (
+    atomic_add,
+    atomic_and,
+    atomic_cas,
+    atomic_max,
+    atomic_min,
+    atomic_or,
+    atomic_xchg,
+    atomic_xor,
+    gather,
+    load,
+    scatter,
+    store,
+)  # fmt: skip
+from .op import is_operator
+from .program import (
+    Auto,
+    ConstexprMarker,
+    auto,
+    cdiv,
+    constexpr,
+    device_assert,
+    device_print,
+    next_power_of_2,
+    num_programs,
+    program_id,
+    static_assert,
+    static_print,
+    static_range,
+)  # fmt: skip
+from .random import philox, rand, randint, randn
+from .reduce import (
+    all,
+    any,
+    argmax,
+    argmin,
+    cummax,
+    cummin,
+    cumprod,
+    cumsum,
+    max,
+    mean,
+    min,
+    prod,
+    reduce,
+    scan,
+    sum,
+    xor_sum,
+)  # fmt: skip
+from .shape import (
+    arange,
+    broadcast_to,
+    concatenate,
+    expand_dims,
+    extract,
+    full,
+    full_like,
+    ones,
+    permute,
+    reshape,
+    squeeze,
+    transpose,
+    zeros,
+    zeros_like,
+)  # fmt: skip
+from .values import TensorValue, TileValue
+
+OPERATORS: tuple[str, ...] = (
+    "abs", "all", "any", "arange", "arctan2", "argmax", "argmin", "astype", "atomic_add", "atomic_and", "atomic_cas", "atomic_max",
+    "atomic_min", "atomic_or", "atomic_xchg", "atomic_xor", "auto", "bitcast", "broadcast_to", "cdiv", "ceil", "clip", "concatenate",
+    "constexpr", "cos", "cummax", "cummin", "cumprod", "cumsum", "device_assert", "device_print", "dot", "erf", "exp", "exp2",
+    "expand_dims", "expm1", "extract", "floor", "full", "full_like", "gather", "invert", "isfinite", "isinf", "isnan", "load", "log",
+    "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "max", "maximum", "mean", "min", "minimum", "negative",
+    "next_power_of_2", "num_programs", "ones", "permute", "philox", "power", "prod", "program_id", "rand", "randint", "randn",
+    "reduce", "reshape", "round", "rsqrt", "scan", "scatter", "sigmoid", "sign", "sin", "sqrt", "squeeze", "static_assert",
+    "static_print", "static_range", "store", "sum", "tan", "tanh", "transpose", "trunc", "where", "xor_sum", "zeros", "zeros_like",
+)  # fmt: skip
+"""What ``portkernel`` re-exports for use inside kernels."""
+
+__all__ = [*OPERATORS, "Auto", "ConstexprMarker", "TensorValue", "TileValue", "is_operator"]  # noqa: PLE0604

@@ -1,0 +1,81 @@
+"""What the compiler knows of a device. A profile is data: ``profiles.toml``, or an entry point's."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.resources import files
+from typing import Literal
+
+from ..errors import UnknownTargetError
+
+Schedule = Literal["cpu", "gpu"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device, as far as code generation cares.
+
+    ``lanes`` is how many threads run in lock step (0: none). ``native`` names the dtypes with arithmetic of their own;
+    others are emulated in a wider type unless ``absent`` lists them. Sizes are bytes.
+    """
+
+    name: str
+    vendor: str
+    schedule: Schedule
+    arch: str = ""
+    lanes: int = 0
+    local_bytes: int = 32768
+    max_threads: int = 256
+    max_grid: tuple[int, int, int] = (2**31 - 1, 65535, 65535)
+    native: frozenset[str] = frozenset()
+    absent: frozenset[str] = frozenset()
+    features: frozenset[str] = frozenset()
+    vector_bytes: int = 16
+    l1_bytes: int = 32768
+    l2_bytes: int = 262144
+    units: int = 1
+    """Independent cores or multiprocessors."""
+
+    def has(self, feature: str) -> bool:
+        return feature in self.features
+
+
+def from_table(name: str, table: dict[str, object]) -> Target:
+    """A profile from the keys of a TOML table; lists become sets or tuples."""
+    fields: dict[str, object] = {"name": name, **table}
+    for key in ("native", "absent", "features"):
+        if key in fields:
+            fields[key] = frozenset(fields[key])  # type: ignore[arg-type]
+    if "max_grid" in fields:
+        fields["max_grid"] = tuple(fields["max_grid"])  # type: ignore[arg-type]
+    return Target(**fields)  # type: ignore[arg-type]
+
+
+@cache
+def profiles() -> dict[str, Target]:
+    """Every known profile by name: ours, then those that installed packages add."""
+    text = files(__package__).joinpath("profiles.toml").read_text(encoding="utf-8")
+    found = {name: from_table(name, table) for name, table in tomllib.loads(text).items()}
+    for entry in entry_points(group="portkernel.targets"):
+        for target in entry.load()():
+            found[target.name] = target
+    return found
+
+
+def find(name: str) -> Target:
+    """The profile called ``name``. Raises :class:`~portkernel.errors.UnknownTargetError`."""
+    try:
+        return profiles()[name]
+    except KeyError:
+        known = ", ".join(profiles())
+        raise UnknownTargetError(
+            f"target: expected a known profile, got {name!r}", hint=f"the profiles are {known}"
+        ) from None
+
+
+def variant(target: Target, **changes: object) -> Target:
+    """``target`` with facts that were read off the device at hand."""
+    return replace(target, **changes)  # type: ignore[arg-type]
