@@ -17,6 +17,9 @@ class Param:
 
     The C family passes a tensor as its pointer, then each size and each stride that its type leaves open (None), as
     int64, sizes first; a scalar as itself (float16 and bfloat16 as float32, bool as int32).
+
+    OpenCL alone: right after each pointer comes ``long <name>_offset``, in elements, which the text adds to the pointer
+    first thing (a buffer cannot start at element (0, …, 0) of a view). ``int* status`` is last and has no offset.
     """
 
     name: str
