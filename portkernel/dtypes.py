@@ -65,7 +65,7 @@ class DType:
         return float(2.0**-self.mantissa)
 
     @property
-    def np(self) -> np.dtype:  # type: ignore[type-arg]  # the element type is only known at run time
+    def np(self) -> np.dtype:
         """The NumPy dtype that holds this type. bfloat16 and the 8-bit floats come from ``ml_dtypes``."""
         return _numpy_dtype(self.name)
 
@@ -105,7 +105,7 @@ _ML_DTYPES = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2"})
 
 
 @cache
-def _numpy_dtype(name: str) -> np.dtype:  # type: ignore[type-arg]
+def _numpy_dtype(name: str) -> np.dtype:
     if name not in _ML_DTYPES:
         return np.dtype(name)
     try:
@@ -114,7 +114,8 @@ def _numpy_dtype(name: str) -> np.dtype:  # type: ignore[type-arg]
         raise MissingDependencyError(
             f"{name}: NumPy has no such type without the package ml_dtypes", hint='pip install "portkernel[lowp]"'
         ) from None
-    return np.dtype(getattr(ml_dtypes, name))
+    found: np.dtype = np.dtype(getattr(ml_dtypes, name))
+    return found
 
 
 def as_dtype(spec: DType | DTypeLike | str) -> DType:

@@ -35,7 +35,7 @@ class Builder:
 
     def emit(self, op: type[OpT], types: tuple[Type, ...], **fields: object) -> OpT:
         """Create ``op`` with fresh results of ``types`` and append it."""
-        made = op(results=tuple(Value(t) for t in types), loc=self.loc, **fields)  # type: ignore[arg-type]
+        made = op(results=tuple(Value(t) for t in types), loc=self.loc, **fields)
         self.append(made)
         return made
 

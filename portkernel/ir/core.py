@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from functools import cache
 from typing import Any, ClassVar, TypeVar
 
 from ..loc import UNKNOWN, Loc
@@ -94,10 +93,15 @@ class Op:
             yield name, getattr(self, name)
 
 
-@cache
+_FIELDS: dict[tuple[type[Op], str], tuple[str, ...]] = {}  # dataclasses.fields() is too slow to ask for every op
+
+
 def field_names(op: type[Op], kind: str) -> tuple[str, ...]:
     """The names of ``op``'s fields of one kind: ``operand``, ``attr`` or ``region``."""
-    return tuple(f.name for f in fields(op) if f.metadata.get(_KIND) == kind)
+    found = _FIELDS.get((op, kind))
+    if found is None:
+        found = _FIELDS[op, kind] = tuple(f.name for f in fields(op) if f.metadata.get(_KIND) == kind)
+    return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

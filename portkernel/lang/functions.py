@@ -65,7 +65,7 @@ def common_dtype(fn: Function, a: DType, b: DType) -> DType:
 
 
 def _erf(x: Array) -> Array:
-    return np.frompyfunc(math.erf, 1, 1)(x).astype(x.dtype)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x)).astype(x.dtype)
 
 
 def _floordiv(x: Array, y: Array) -> Array:
@@ -76,9 +76,9 @@ def _pow(x: Array, y: Array) -> Array:
     """Floats: C's pow. Integers: the product wraps; a negative exponent gives 0, but 1 for 1 and ±1 for -1."""
     if x.dtype.kind == "f":
         return np.power(x, y)
-    negative = y < 0
+    negative = np.less(y, 0)
     result = np.power(x, np.where(negative, 0, y).astype(y.dtype))
-    odd_sign = np.where(y & 1, x, np.ones_like(x))
+    odd_sign = np.where(np.bitwise_and(y, 1), x, np.ones_like(x))
     inverse = np.where((x == 1) | (x == -1), odd_sign, np.zeros_like(x)) if x.dtype.kind == "i" else result
     return np.where(negative, inverse, result).astype(x.dtype)
 

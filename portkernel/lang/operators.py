@@ -35,7 +35,7 @@ for _python, _fn in _BINARY.items():
     setattr(TileValue, f"__r{_python}__", _reflected(_fn))
 for _python, _fn in _UNARY.items():
     setattr(TileValue, f"__{_python}__", _unary(_fn))
-TileValue.__pos__ = lambda self: self
+setattr(TileValue, "__pos__", lambda self: self)  # noqa: B010  # as above
 
 METHODS: dict[str, Callable[..., object]] = {
     "astype": e.astype, "reshape": s.reshape, "transpose": s.transpose, "sum": r.sum, "prod": r.prod, "max": r.max, "min": r.min,
@@ -43,4 +43,4 @@ METHODS: dict[str, Callable[..., object]] = {
 }  # fmt: skip
 for _name, _method in METHODS.items():
     setattr(TileValue, _name, _method)
-TileValue.T = property(s.transpose)
+setattr(TileValue, "T", property(s.transpose))  # noqa: B010

@@ -78,7 +78,7 @@ def cdiv(a: TileLike, b: TileLike) -> TileLike:
     """
     if isinstance(a, TileValue) or isinstance(b, TileValue):
         return binary("floordiv", binary("add", a, binary("sub", b, 1) if isinstance(b, TileValue) else int(b) - 1), b)
-    return -(-a // b)  # type: ignore[operator, no-any-return]
+    return -(-a // b)  # type: ignore[operator]
 
 
 cdiv.__pk_operator__ = True  # type: ignore[attr-defined]  # also works on the host, hence not @op

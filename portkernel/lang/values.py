@@ -116,6 +116,9 @@ class TileValue:
         return reshape_to(self, (*shape, *rest))
 
 
+_FactOp = type[Dim] | type[Stride]  # named here, because `type` is a property of the class below
+
+
 class TensorValue:
     """An array argument: its ``shape``, ``strides`` (in elements), ``dtype`` and ``ndim``; ``pk.load`` reads it."""
 
@@ -151,7 +154,7 @@ class TensorValue:
             total = total * n  # type: ignore[operator]  # operators are attached in lang.operators
         return total
 
-    def _fact(self, known: int | None, op: type[Dim] | type[Stride], axis: int) -> TileValue | int:
+    def _fact(self, known: int | None, op: _FactOp, axis: int) -> TileValue | int:
         if known is not None:
             return known
         found = builder().emit(op, (Tile((), _INDEX),), tensor=self.value, axis=axis).result

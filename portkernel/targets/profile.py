@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
-from typing import Literal
+from typing import Literal, cast
 
 from ..errors import UnknownTargetError
 
@@ -48,9 +48,9 @@ def from_table(name: str, table: dict[str, object]) -> Target:
     fields: dict[str, object] = {"name": name, **table}
     for key in ("native", "absent", "features"):
         if key in fields:
-            fields[key] = frozenset(fields[key])  # type: ignore[arg-type]
+            fields[key] = frozenset(cast(list[str], fields[key]))
     if "max_grid" in fields:
-        fields["max_grid"] = tuple(fields["max_grid"])  # type: ignore[arg-type]
+        fields["max_grid"] = tuple(cast(list[int], fields["max_grid"]))
     return Target(**fields)  # type: ignore[arg-type]
 
 
