@@ -1,0 +1,81 @@
+"""PoCL's wheel on a CPU younger than its LLVM.
+
+PoCL asks LLVM for the host's name once. LLVM 14 answers ``generic`` for a CPU that it does not know, and then refuses
+that name for x86-64: every build fails with "unknown target CPU 'generic'". No setting of PoCL's names another CPU, so
+:func:`repair` corrects the field of the device's record where PoCL keeps the name.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import struct
+from pathlib import Path
+from typing import Any
+
+_RECORD_BYTES = 1024
+"""How much of the device's record is searched; the name stands near byte 640 in PoCL 3.0."""
+_NAMES = (
+    ("x86-64-v4", frozenset({"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"})),
+    ("x86-64-v3", frozenset({"avx2", "fma", "bmi1", "bmi2", "f16c", "movbe"})),
+    ("x86-64-v2", frozenset({"sse4_2", "popcnt"})),
+)
+_kept: list[ctypes.Array[ctypes.c_char]] = []
+
+
+def repair(device: Any) -> str | None:
+    """Name the CPU for ``device``, a pyopencl device of PoCL whose LLVM does not know it.
+
+    Returns the name given, or None where nothing was wrong (or nothing could be read). Repeating it does nothing.
+    """
+    if platform.machine() not in ("x86_64", "AMD64") or not device.name.startswith(("pthread", "basic", "cpu")):
+        return None
+    if "PoCL" not in device.version and "pocl" not in device.version:
+        return None
+    place = _place_of_name(int(device.int_ptr))
+    if place is None:
+        return None
+    name = _cpu_name()
+    kept = ctypes.create_string_buffer(name.encode())
+    _kept.append(kept)  # PoCL keeps the pointer for the life of the process
+    ctypes.c_void_p.from_address(place).value = ctypes.addressof(kept)
+    return name
+
+
+def _place_of_name(record: int) -> int | None:
+    """The address of the pointer to ``"generic"`` that follows the pointer to the target triple."""
+    try:
+        memory = os.open("/proc/self/mem", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        words = struct.unpack(f"<{_RECORD_BYTES // 8}Q", os.pread(memory, _RECORD_BYTES, record))
+        for i in range(1, len(words)):
+            if _text(memory, words[i]) == b"generic" and _text(memory, words[i - 1]).startswith(b"x86_64-"):
+                return record + 8 * i
+    except (OSError, struct.error):
+        return None
+    finally:
+        os.close(memory)
+    return None
+
+
+def _text(memory: int, address: int) -> bytes:
+    """The C string at ``address``, or nothing if the address is not readable. Reading through the file cannot fault."""
+    if not 4096 <= address < 1 << 47:
+        return b""
+    try:
+        return os.pread(memory, 64, address).split(b"\0")[0]
+    except OSError:
+        return b""
+
+
+def _cpu_name() -> str:
+    """The widest x86-64 level that the host's flags cover."""
+    flags: set[str] = set()
+    for line in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("flags"):
+            flags = set(line.partition(":")[2].split())
+            break
+    return next((name for name, needed in _NAMES if needed <= flags), "x86-64")
