@@ -80,7 +80,7 @@ def from_environment(env: dict[str, str]) -> Config:
     )
 
 
-_current: ContextVar[Config] = ContextVar("portkernel_config", default=from_environment(dict(os.environ)))
+_current: ContextVar[Config] = ContextVar("portkernel_config", default=from_environment(dict(os.environ)))  # noqa: B039  # a Config is frozen
 
 
 def get() -> Config:

@@ -1,6 +1,6 @@
 """The kernel language: every operator is an ordinary function that builds IR (or, eagerly, computes)."""
 
-from . import operators  # noqa: F401  # attaches Python's operators to tiles
+from . import operators  # attaches Python's operators to tiles
 from .elementwise import (
     abs,
     arctan2,

@@ -1,0 +1,61 @@
+# `make` alone prints the targets. Needs Python 3.11 or newer, and make.
+
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 2
+ARGS   ?=
+
+bin    := $(VENV)/bin
+py     := $(bin)/python
+inputs := pyproject.toml setup.py constraints.txt
+pip    := $(py) -m pip install --disable-pip-version-check -q -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check golden docs changelog clean
+
+help: ## print the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+$(py):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "portkernel needs Python 3.11 or newer; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each set of packages, so that nothing is installed twice.
+$(VENV)/.installed-run: $(inputs) | $(py)
+	@echo "installing portkernel with what the coverage table needs (once) ..."
+	$(pip) -e '.[cpu,cuda,triton,report]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(inputs) | $(py)
+	@echo "installing portkernel with what the tests need (once) ..."
+	$(pip) -e '.[dev]'
+	@touch $@ $(VENV)/.installed-run
+
+run: $(VENV)/.installed-run ## every kernel on every backend: run, compare, print the coverage table
+	$(py) -m portkernel coverage $(ARGS)
+
+test: $(VENV)/.installed-dev ## set up and run the whole test suite
+	$(py) -m pytest -n $(JOBS) $(ARGS)
+
+check: $(VENV)/.installed-dev ## format, lint, types, layers, budgets, unit tests
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(py) -m mypy
+	$(py) tools/check_layers.py
+	$(py) tools/check_budget.py
+	$(py) -m pytest -q -n $(JOBS) tests/unit
+
+golden: $(VENV)/.installed-dev ## write the golden files anew; read the difference before committing it
+	PORTKERNEL_GOLDEN=write $(py) -m pytest -q -n $(JOBS) tests/golden
+
+docs: $(VENV)/.installed-dev ## build the manual into site/
+	$(py) tools/write_operators.py
+	NO_MKDOCS_2_WARNING=true $(py) -m mkdocs build --strict -q
+	@echo "site/index.html"
+
+changelog: $(VENV)/.installed-dev ## show what the fragments in changelog.d would add
+	$(py) -m towncrier build --draft
+
+clean: ## remove what the targets above built, but not the environment
+	rm -rf build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
