@@ -70,7 +70,9 @@ def activate(x: np.ndarray, activation: str) -> np.ndarray:
             return x
 
 
-def product_bound(size: np.ndarray, terms: int, before: np.ndarray, after: np.ndarray, dtype: pk.DType, activation: str):
+def product_bound(
+    size: np.ndarray, terms: int, before: np.ndarray, after: np.ndarray, dtype: pk.DType, activation: str
+):
     """The error of an activated sum of ``terms`` products: ``size`` is the sum of their absolute values.
 
     gelu has slope at most 1.13, and erf an error of 16 ulp: 0.5·|x|·(16 + 4) ulp more.

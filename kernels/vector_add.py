@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, rounding, sample
 
