@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
 from ..loc import UNKNOWN, Loc
-from .types import Tensor, Tile, Type
+from .types import Pointer, Tensor, Tile, Type, Vec
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +31,19 @@ class Value:
     @property
     def tensor(self) -> Tensor:
         assert isinstance(self.type, Tensor), self.type
+        return self.type
+
+    @property
+    def vec(self) -> Vec:
+        """The register type in SIMT IR; a scalar parameter of the kernel counts as a one-lane vector."""
+        if isinstance(self.type, Tile) and not self.type.shape:
+            return Vec(self.type.dtype)
+        assert isinstance(self.type, Vec), self.type
+        return self.type
+
+    @property
+    def pointer(self) -> Pointer:
+        assert isinstance(self.type, Pointer), self.type
         return self.type
 
 

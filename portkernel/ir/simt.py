@@ -11,34 +11,15 @@ Every thread of a group runs the same function on the same program. Control flow
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
-from ..dtypes import DType
 from .core import Block, Effect, Op, Value, attr, operand, region
+from .types import Pointer, Space, Vec
 
-Space = Literal["global", "local", "private"]
-
-
-@dataclass(frozen=True, slots=True)
-class Vec:
-    """A register value of ``lanes`` elements; ``lanes == 1`` is a scalar."""
-
-    dtype: DType
-    lanes: int = 1
-
-    def __str__(self) -> str:
-        return str(self.dtype) if self.lanes == 1 else f"{self.dtype}x{self.lanes}"
-
-
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """The address of an array of ``dtype``: ``global`` for all, ``local`` for the group, ``private`` for the thread."""
-
-    dtype: DType
-    space: Space
-
-    def __str__(self) -> str:
-        return f"{self.space} {self.dtype}*"
+__all__ = [
+    "SIMT_OPS", "Alloc", "AtomicCasElem", "AtomicElem", "Barrier", "Base", "Iota", "Lane", "Loop", "Mad", "Pack", "Pointer",
+    "ReadElem", "SimtFunc", "Space", "Splat", "ThreadId", "Vec", "WriteElem",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

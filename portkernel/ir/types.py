@@ -1,9 +1,10 @@
-"""The two types of the tile IR: a tile of elements in the program, a tensor in global memory."""
+"""The types of values. Tile IR: a tile of elements in the program, a tensor in global memory. SIMT IR: vectors and pointers."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from ..dtypes import DType
 
@@ -50,4 +51,29 @@ class Tensor:
         return f"tensor<{self.dtype}[{show(self.shape)}] strides [{show(self.strides)}]{align}>"
 
 
-Type = Tile | Tensor
+Space = Literal["global", "local", "private"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vec:
+    """A register value of ``lanes`` elements; ``lanes == 1`` is a scalar."""
+
+    dtype: DType
+    lanes: int = 1
+
+    def __str__(self) -> str:
+        return str(self.dtype) if self.lanes == 1 else f"{self.dtype}x{self.lanes}"
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The address of an array of ``dtype``: ``global`` for all, ``local`` for the group, ``private`` for the thread."""
+
+    dtype: DType
+    space: Space
+
+    def __str__(self) -> str:
+        return f"{self.space} {self.dtype}*"
+
+
+Type = Tile | Tensor | Vec | Pointer
