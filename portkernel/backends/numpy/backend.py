@@ -1,0 +1,23 @@
+"""The NumPy backend: nothing to compile, so its text is the IR itself."""
+
+from __future__ import annotations
+
+from ...dtypes import DType
+from ...ir import Func, Op, Tensor, Tile, print_func
+from ...targets import Target
+from ..base import Param, Source, Support
+
+
+class NumpyBackend:
+    """The reference. Every operation on every dtype runs, by definition."""
+
+    name = "numpy"
+
+    def supports(self, op: type[Op], dtype: DType, target: Target) -> Support:
+        return Support("native")
+
+    def emit(self, func: Func, target: Target) -> Source:
+        """The printed tile IR; :func:`~portkernel.backends.numpy.execute` runs the function itself."""
+        params = tuple(Param(p.hint, p.type) for p in func.params)
+        assert all(isinstance(p.type, (Tensor, Tile)) for p in params)
+        return Source(print_func(func), func.name, self.name, target, params, suffix=".ir")
