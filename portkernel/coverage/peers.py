@@ -1,0 +1,95 @@
+"""What a NumPy user would write instead of each kernel: the peer that the table's ratio compares with.
+
+Half precision and 8-bit floats compute in float32, as the kernels do. A kernel without an entry has no ratio: NumPy
+has no word for it (``erf``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Arguments = Mapping[str, Any]
+
+
+def wide(x: Array) -> Array:
+    """``x`` in the dtype NumPy should compute in."""
+    return x.astype(np.float32) if x.dtype.itemsize < 4 and x.dtype.kind not in "iub" else x
+
+
+def vector_add(args: Arguments) -> Array:
+    return np.asarray(args["x"] + args["y"])
+
+
+def matmul(args: Arguments) -> Array:
+    a, b, out = args["a"], args["b"], args["out"]
+    if a.dtype.kind in "iu":
+        return np.matmul(a, b, dtype=out.dtype)
+    return np.asarray(np.matmul(wide(a), wide(b))).astype(out.dtype, copy=False)
+
+
+def conv2d(args: Arguments, constants: Arguments) -> Array:
+    from ..catalog import package
+
+    library = __import__(f"{package().__name__}.conv2d", fromlist=["reference_conv2d"])
+    out = args["out"]
+    x, weight = ((t.astype(out.dtype) if t.dtype.kind in "iu" else wide(t)) for t in (args["x"], args["weight"]))
+    named = [constants[name] for name in ("STRIDE", "PADDING", "DILATION", "GROUPS")]
+    found: Array = library.reference_conv2d(x, weight, *named)
+    if constants["BIAS"]:
+        found = found + args["bias"][:, None, None]
+    return found.astype(out.dtype, copy=False)
+
+
+def reduce_sum(args: Arguments) -> Array:
+    return np.asarray(wide(args["x"]).sum(axis=1))
+
+
+def reduce_max(args: Arguments) -> Array:
+    return np.asarray(args["x"].max(axis=1))
+
+
+def reduce_argmax(args: Arguments) -> Array:
+    return np.asarray(args["x"].argmax(axis=1))
+
+
+def softmax(args: Arguments) -> Array:
+    x = wide(args["x"])
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    e /= e.sum(axis=1, keepdims=True)
+    return e.astype(args["out"].dtype, copy=False)
+
+
+def layer_norm(args: Arguments) -> Array:
+    x = wide(args["x"])
+    centred = x - x.mean(axis=1, keepdims=True)
+    scale = np.sqrt((centred * centred).mean(axis=1, keepdims=True) + x.dtype.type(args["eps"]))
+    centred /= scale
+    return np.asarray(centred * wide(args["weight"]) + wide(args["bias"])).astype(args["out"].dtype, copy=False)
+
+
+def cumsum(args: Arguments) -> Array:
+    return wide(args["x"]).cumsum(axis=1, dtype=None).astype(args["out"].dtype, copy=False)
+
+
+def histogram(args: Arguments) -> Array:
+    x, bins = args["x"], len(args["counts"])
+    return np.bincount(x[(x >= 0) & (x < bins)].astype(np.int64), minlength=bins)
+
+
+PEERS: dict[str, Callable[[Arguments, Arguments], Array]] = {
+    "vector_add": lambda args, _: vector_add(args),
+    "matmul": lambda args, _: matmul(args),
+    "conv2d": conv2d,
+    "reduce_sum": lambda args, _: reduce_sum(args),
+    "reduce_max": lambda args, _: reduce_max(args),
+    "reduce_argmax": lambda args, _: reduce_argmax(args),
+    "softmax": lambda args, _: softmax(args),
+    "layer_norm": lambda args, _: layer_norm(args),
+    "cumsum": lambda args, _: cumsum(args),
+    "histogram": lambda args, _: histogram(args),
+}
