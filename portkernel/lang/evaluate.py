@@ -6,6 +6,7 @@ scalars follow other rules of overflow.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import cast
 
 import numpy as np
@@ -14,6 +15,11 @@ from ..dtypes import DType, Scalar, float32
 from .functions import BINARY, UNARY, Array
 
 _SINGLE = np.dtype(np.float32)
+
+
+def quiet() -> AbstractContextManager[None]:
+    """No NumPy warnings: overflow, division by zero and NaN are values here, not events."""
+    return np.errstate(all="ignore")  # type: ignore[return-value]
 
 
 def is_narrow(dtype: DType) -> bool:
