@@ -1,0 +1,43 @@
+"""The backends by name. A backend is imported when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import cast
+
+from ..errors import UnknownBackendError
+from .base import Backend, Param, Source, Support
+
+BUILTIN: dict[str, str] = {
+    "numpy": "portkernel.backends.numpy:NumpyBackend",
+    "opencl": "portkernel.backends.opencl:OpenCLBackend",
+    "triton": "portkernel.backends.triton:TritonBackend",
+    "cuda": "portkernel.backends.cuda:CudaBackend",
+}
+"""Module and class of our own backends. Other packages add theirs as entry points ``portkernel.backends``."""
+
+
+def names() -> tuple[str, ...]:
+    """Every known backend, ours first."""
+    ours = list(BUILTIN)
+    return (*ours, *sorted({e.name for e in entry_points(group="portkernel.backends")} - set(ours)))
+
+
+@cache
+def find(name: str) -> Backend:
+    """The backend called ``name``. Raises :class:`~portkernel.errors.UnknownBackendError`."""
+    place = BUILTIN.get(name)
+    if place is not None:
+        module, _, attribute = place.partition(":")
+        return cast(Backend, getattr(import_module(module), attribute)())
+    for entry in entry_points(group="portkernel.backends"):
+        if entry.name == name:
+            return cast(Backend, entry.load()())
+    raise UnknownBackendError(
+        f"backend: expected a known backend, got {name!r}", hint="the backends are " + ", ".join(names())
+    )
+
+
+__all__ = ["BUILTIN", "Backend", "Param", "Source", "Support", "find", "names"]

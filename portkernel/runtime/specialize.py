@@ -1,0 +1,110 @@
+"""From a signature to emitted text: lowering, automatic sizes, passes, emission."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from .. import config, passes
+from ..backends import Backend, Source
+from ..errors import TargetError, UnsupportedDTypeError
+from ..ir import AtomicCAS, AtomicRMW, Func, Scatter, Store, Tensor, Tile, Type, walk
+from ..lang import Auto
+from ..passes import autosize
+from ..targets import Target
+from .stages import Stages
+from .statistics import COUNTERS
+
+if TYPE_CHECKING:
+    from ..frontend import KernelFn
+
+Types = Mapping[str, Tensor | Tile]
+Constants = Mapping[str, object]
+Dims = Mapping[str, tuple[int, ...]]
+_WRITES = (Store, Scatter, AtomicRMW, AtomicCAS)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a launch may say to the compilers; not every backend listens."""
+
+    num_warps: int | None = None
+    num_stages: int | None = None
+
+    def given(self) -> dict[str, object]:
+        pairs = (("num_warps", self.num_warps), ("num_stages", self.num_stages))
+        return {name: value for name, value in pairs if value is not None}
+
+
+def lower(
+    fn: KernelFn, types: Types, constants: Constants, settings: config.Config, stages: Stages | None = None
+) -> Func:
+    """The optimized tile function."""
+    func = fn.lower(types, constants)
+    COUNTERS.add("lowerings")
+    on_stage = None
+    if stages is not None:
+        stages.ir("tile", func)
+        on_stage = stages.ir
+    return passes.pipeline.optimize(func, verify=settings.verify, on_stage=on_stage)
+
+
+def choose_sizes(fn: KernelFn, types: Types, constants: Constants, dims: Dims, target: Target) -> dict[str, int]:
+    """A size for each constant that is still a ``pk.auto``."""
+    bounds = {name: value for name, value in constants.items() if isinstance(value, Auto)}
+    if not bounds:
+        return {}
+    probes = autosize.probe_sizes(bounds)
+    func = fn.lower(types, {**constants, **probes})
+    return autosize.choose(func, probes, bounds, dims, target)
+
+
+def emit(
+    fn: KernelFn,
+    types: Types,
+    constants: Constants,
+    backend: Backend,
+    target: Target,
+    options: Options,
+    settings: config.Config,
+) -> tuple[Func, Source]:
+    """The tile function and the text for ``target``. Raises what the front-end, the passes and the backend raise."""
+    stages = None
+    if settings.dump_dir is not None or settings.override_dir is not None:
+        stages = Stages(fn.name, settings)
+    func = lower(fn, types, constants, settings, stages)
+    check_dtypes(func, target)
+    source = backend.emit(func, target)
+    given = options.given()
+    if given:
+        source = replace(source, options=tuple(sorted({**dict(source.options), **given}.items())))
+    return func, stages.text(source) if stages is not None else source
+
+
+def check_dtypes(func: Func, target: Target) -> None:
+    """Raise :class:`~portkernel.errors.UnsupportedDTypeError` for a dtype that the target lacks and cannot emulate."""
+    if not target.absent:
+        return
+    for param in func.params:
+        _check(param.type, f"{func.name}(): {param.hint}", target)
+    for op in walk(func.body):
+        for value in op.results:
+            try:
+                _check(value.type, f"{func.name}()", target)
+            except TargetError as e:
+                raise e.at(op.loc) from None
+
+
+def _check(kind: Type, where: str, target: Target) -> None:
+    dtype = getattr(kind, "dtype", None)
+    if dtype is not None and dtype.name in target.absent:
+        raise UnsupportedDTypeError(
+            f"{where}: expected a dtype that {target.name} has, got {dtype}",
+            hint=f"{target.name} lacks {', '.join(sorted(target.absent))}: cast, or take another device",
+        )
+
+
+def outputs(func: Func) -> frozenset[str]:
+    """The names of the parameters that the kernel writes to."""
+    return frozenset(op.tensor.hint for op in walk(func.body) if isinstance(op, _WRITES))
