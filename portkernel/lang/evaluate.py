@@ -19,7 +19,7 @@ _SINGLE = np.dtype(np.float32)
 
 def quiet() -> AbstractContextManager[None]:
     """No NumPy warnings: overflow, division by zero and NaN are values here, not events."""
-    return np.errstate(all="ignore")  # type: ignore[return-value]
+    return np.errstate(all="ignore")
 
 
 def is_narrow(dtype: DType) -> bool:
@@ -81,7 +81,8 @@ def convert(x: Array, source: DType, target: DType) -> Array:
 def _saturate(x: Array, target: DType) -> Array:
     """The limits are exact: the least value and one above the largest are powers of two (or 0)."""
     kind = x.dtype.type
-    above, below = x >= kind(float(target.max + 1)), x <= kind(float(target.min))
+    above = np.greater_equal(x, kind(float(target.max + 1)))
+    below = np.less_equal(x, kind(float(target.min)))
     inside = ~(above | below | np.isnan(x))
     result = np.where(inside, x, kind(0)).astype(target.np)
     result[above] = target.np.type(target.max)

@@ -25,7 +25,7 @@ from ..ir import (
     rebuild,
 )
 from ..lang import evaluate
-from ..lang.functions import BINARY, UNARY
+from ..lang.functions import BINARY, UNARY, Array
 from .identities import Known, simplify
 
 
@@ -159,5 +159,5 @@ def _apply(op: Unary | Binary | Cast | Bitcast, values: list[Scalar]) -> Scalar 
                 return None if bits != bits else bits  # a Python float does not keep the payload of a NaN
 
 
-def _scalar(x: evaluate.Array, dtype: DType) -> Scalar:
+def _scalar(x: Array, dtype: DType) -> Scalar:
     return evaluate.scalar(x, dtype)

@@ -58,7 +58,8 @@ def for_(start, stop, step, inits, body) -> tuple[TileValue, ...]:
     values = tuple(i.value for i in inits)
     params = (Value(Tile((), int64)), *fresh(values))
     with b.scope(params) as scope:
-        out = body(*(TileValue(p) for p in params)) or ()
+        out = body(*(TileValue(p) for p in params))
+    out = out if isinstance(out, tuple) else ()
     block = scope.close(tuple(o.value for o in out))
     types = tuple(v.type for v in values)
     op = b.emit(For, types, start=bounds[0], stop=bounds[1], step=bounds[2], inits=values, body=block)
@@ -84,7 +85,8 @@ def if_(cond, then, orelse=lambda: ()) -> tuple[TileValue, ...]:
     blocks = []
     for part in (then, orelse):
         with b.scope() as scope:
-            out = part() or ()
+            out = part()
+        out = out if isinstance(out, tuple) else ()
         blocks.append(scope.close(tuple(o.value for o in out)))
     types = tuple(v.type for v in blocks[0].yields)
     op = b.emit(If, types, cond=cond.value, then=blocks[0], orelse=blocks[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...dtypes import DType
-from ...ir import Func, Op, Tensor, Tile, print_func
+from ...ir import Func, Op, Tensor, print_func
 from ...targets import Target
 from ..base import Param, Source, Support
 
@@ -18,6 +18,5 @@ class NumpyBackend:
 
     def emit(self, func: Func, target: Target) -> Source:
         """The printed tile IR; :func:`~portkernel.backends.numpy.execute` runs the function itself."""
-        params = tuple(Param(p.hint, p.type) for p in func.params)
-        assert all(isinstance(p.type, (Tensor, Tile)) for p in params)
+        params = tuple(Param(p.hint, p.tensor if isinstance(p.type, Tensor) else p.tile) for p in func.params)
         return Source(print_func(func), func.name, self.name, target, params, suffix=".ir")

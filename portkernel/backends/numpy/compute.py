@@ -73,7 +73,8 @@ def _arrange(op: Op, xs: tuple[Array, ...], shape: tuple[int, ...]) -> Array:
 
 def _dot(precision: str, dtype: DType, a: Array, b: Array, acc: Array) -> Array:
     if not dtype.is_float:
-        return (_integer_product(dtype, a, b).astype(acc.dtype) + acc).astype(acc.dtype, copy=False)
+        wrapped: Array = np.add(acc, _integer_product(dtype, a, b).astype(acc.dtype))
+        return wrapped
     if evaluate.is_narrow(dtype):
         a, b = a.astype(np.float32), b.astype(np.float32)
     elif precision == "tf32" and dtype.bits == 32:

@@ -135,11 +135,12 @@ class Machine:
         match op:
             case Load():
                 pad = self.values[op.pad]
-                return memory.load(self.values[op.tensor], self._get(op.offsets), op.result.tile.shape, pad)
+                shape = op.result.tile.shape
+                return _clean(memory.load(self.values[op.tensor], self._get(op.offsets), shape, pad))
             case Gather():
                 mask, pad = self._get_optional(op.mask), self.values[op.pad]
                 shape = op.result.tile.shape
-                return memory.gather(self.values[op.tensor], self._get(op.indices), mask, pad, shape)
+                return _clean(memory.gather(self.values[op.tensor], self._get(op.indices), mask, pad, shape))
             case ProgramId(axis=axis):
                 pid = self.pids[axis].astype(np.int32)
                 return pid[:1] if (pid == pid[0]).all() else pid
@@ -281,9 +282,14 @@ class Machine:
                         print(f"pid ({place}) idx ({', '.join(map(str, idx))}): {op.prefix}{shown}")
 
 
+def _clean(x: Array) -> Array:
+    """Any nonzero byte of a bool array reads as true; NumPy itself expects 0 or 1."""
+    return np.not_equal(x.view(np.uint8), 0) if x.dtype == np.bool_ else x
+
+
 def _show(x: np.generic) -> str:
     """As C prints it: ``%d`` for integers and bool, ``%g`` for floats."""
-    return str(int(x)) if x.dtype.kind in "biu" else f"{float(x):g}"  # type: ignore[arg-type, call-overload]
+    return str(int(x)) if x.dtype.kind in "biu" else f"{float(x):g}"
 
 
 def _merge(mask: Mask | None, new: Arrays, old: Arrays) -> Arrays:
@@ -309,7 +315,7 @@ def _narrow(mask: Mask | None, cond: Array) -> tuple[Mask | None, bool]:
 def _trips(start: Array, stop: Array, step: Array) -> Ints:
     """How often the loop of each program runs; a step of 0 never."""
     if start.dtype == np.uint64:  # the difference fits again, unless it is past counting
-        span = np.where(stop > start, stop - start, np.uint64(0)).astype(np.int64)
+        span = np.where(np.greater(stop, start), np.subtract(stop, start), np.uint64(0)).astype(np.int64)
         return np.asarray(-(-span // step.astype(np.int64)), np.int64)
     first, last, by = start.astype(np.int64), stop.astype(np.int64), step.astype(np.int64)
     return np.asarray(np.where(by == 0, 0, np.maximum(0, -((first - last) // by))), np.int64)

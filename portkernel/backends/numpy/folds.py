@@ -34,7 +34,8 @@ def reduce(fn: str, x: Array, axis: int, dtype: DType) -> Array:
 def arg_reduce(fn: str, x: Array, axis: int, dtype: DType) -> Array:
     """int32 index of the extreme: the first of equals, the first NaN before all."""
     find = {"argmax": np.argmax, "argmin": np.argmin}[fn]
-    return find(_widened(x, dtype), axis=axis + 1).astype(np.int32)
+    found: Array = find(_widened(x, dtype), axis=axis + 1)
+    return found.astype(np.int32)
 
 
 def scan(fn: str, x: Array, axis: int, reverse: bool, dtype: DType) -> Array:

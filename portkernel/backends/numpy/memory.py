@@ -42,9 +42,9 @@ def store(tensor: Array, offsets: tuple[Array, ...], value: Array, active: Mask 
     """Write the box of each active program, dropping what lies outside; later programs overwrite earlier ones."""
     shape = value.shape[1:]
     if not shape:
-        live = value[active] if active is not None and len(value) > 1 else value
-        if len(live) and (active is None or active.any()):
-            tensor[()] = live[-1]
+        last = value[active] if active is not None and len(value) > 1 else value
+        if len(last) and (active is None or active.any()):
+            tensor[()] = last[-1]
         return
     starts = _starts(tensor, offsets, shape)
     lead = max([len(value)] + [len(s) for s in starts])
@@ -52,7 +52,7 @@ def store(tensor: Array, offsets: tuple[Array, ...], value: Array, active: Mask 
         lead = len(active)
     starts = tuple(np.broadcast_to(s, (lead,)) for s in starts)
     value = np.broadcast_to(value, (lead, *shape))
-    live = np.ones(lead, np.bool_) if active is None else active
+    live: Mask = np.ones(lead, np.bool_) if active is None else active
     inside = np.broadcast_to(_inside(tensor, starts, shape), (lead,))
     whole, edge = live & inside, live & ~inside
     if whole.all():
@@ -85,7 +85,8 @@ def _inside(tensor: Array, starts: tuple[Ints, ...], shape: tuple[int, ...]) -> 
 def _windows(tensor: Array, shape: tuple[int, ...], writeable: bool) -> Array:
     """A view ``windows[o0, o1, …]`` of every box of ``shape`` that lies inside the tensor."""
     places = tuple(n - side + 1 for n, side in zip(tensor.shape, shape, strict=True))
-    return as_strided(tensor, places + shape, tensor.strides * 2, writeable=writeable)
+    bits = tensor.view(f"u{tensor.itemsize}")  # as_strided does not take every type of ml_dtypes
+    return as_strided(bits, places + shape, tensor.strides * 2, writeable=writeable).view(tensor.dtype)
 
 
 def _box_indices(tensor: Array, starts: tuple[Ints, ...], shape: tuple[int, ...]) -> tuple[list[Ints], Mask]:
@@ -114,7 +115,7 @@ def _places(tensor: Array, indices: tuple[Array, ...], shape: tuple[int, ...]) -
     valid = np.ones((1,) * len(shape), np.bool_)
     places: list[Ints] = []
     for index, n in zip(indices, tensor.shape, strict=True):
-        valid = valid & (index >= 0) & (index < n)
+        valid = valid & np.greater_equal(index, 0) & np.less(index, n)
         places.append(np.clip(index, 0, max(n - 1, 0)).astype(np.int64))
     return tuple(places), valid
 
