@@ -28,7 +28,7 @@ def vector_add(args: Arguments) -> Array:
 def matmul(args: Arguments) -> Array:
     a, b, out = args["a"], args["b"], args["out"]
     if a.dtype.kind in "iu":
-        return np.matmul(a, b, dtype=out.dtype)
+        return np.asarray(np.matmul(a, b, dtype=out.dtype))
     return np.asarray(np.matmul(wide(a), wide(b))).astype(out.dtype, copy=False)
 
 
@@ -73,7 +73,8 @@ def layer_norm(args: Arguments) -> Array:
 
 
 def cumsum(args: Arguments) -> Array:
-    return wide(args["x"]).cumsum(axis=1, dtype=None).astype(args["out"].dtype, copy=False)
+    found: Array = wide(args["x"]).cumsum(axis=1)
+    return found.astype(args["out"].dtype, copy=False)
 
 
 def histogram(args: Arguments) -> Array:

@@ -9,10 +9,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import IO
 
 from .model import Outcome, State, Step
+from .plan import ROUTES
 from .protocol import decode_outcome, encode_step
 
 WORKER_MODULE = "portkernel.coverage.worker"
@@ -140,12 +142,21 @@ def perform_all(
             thread.join(timeout=seconds + 5)
 
 
-def ask_devices(seconds: float = 60.0) -> dict[str, list[str]]:
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a backend's driver found: the names of its devices, or why there are none and what to do."""
+
+    devices: tuple[str, ...] = ()
+    error: str = ""
+    hint: str = ""
+
+
+def ask(seconds: float = 60.0) -> dict[str, Probe]:
     """The devices of each backend, asked in a child process: a broken driver must not take us with it."""
     command = [sys.executable, "-m", WORKER_MODULE, "devices"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True).stdout
         found = json.loads(answer.strip().splitlines()[-1])
-    except (subprocess.SubprocessError, ValueError, IndexError):
-        return {}
-    return {str(k): [str(name) for name in v] for k, v in found.items()}
+    except (subprocess.SubprocessError, ValueError, IndexError) as error:
+        return {r.backend: Probe(error=f"looking for devices failed: {error}") for r in ROUTES}
+    return {name: Probe(tuple(p["devices"]), p["error"], p["hint"]) for name, p in found.items()}

@@ -10,7 +10,7 @@ from datetime import date
 from ..catalog import Entry
 from .model import Cell, Outcome, State, Step
 from .plan import Plan, make_plan
-from .pool import ask_devices, perform_all
+from .pool import ask, perform_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def cover(
     progress: Progress | None = None,
 ) -> Report:
     """Fill the table. ``progress(done, total, step)`` is called after each step; ``seconds`` bounds each of them."""
-    devices = ask_devices()
+    devices = {name: found.devices for name, found in ask().items()}
     plan = make_plan(entries, devices, backends, dtypes, quick)
     outcomes: dict[Step, Outcome] = {}
 

@@ -153,9 +153,9 @@ def own_stdout() -> TextIO:
 def main() -> None:
     answers = own_stdout()
     if sys.argv[1:] == ["devices"]:
-        from .devices import device_names
+        from .devices import probe
 
-        print(json.dumps(device_names()), file=answers, flush=True)
+        print(json.dumps(probe()), file=answers, flush=True)
         return
     for line in sys.stdin:
         print(encode_outcome(perform(decode_step(line))), file=answers, flush=True)

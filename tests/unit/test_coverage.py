@@ -209,7 +209,7 @@ def test_report_forms(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("fake_worker")
 def test_cover_reports_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portkernel.coverage.run.ask_devices", lambda: {"numpy": ["CPU"]})
+    monkeypatch.setattr("portkernel.coverage.run.ask", lambda: {"numpy": pool.Probe(("CPU",))})
     seen: list[tuple[int, int]] = []
     found = cover([make_entry(FakeKernel())], backends=("numpy",), progress=lambda d, t, s: seen.append((d, t)))
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]

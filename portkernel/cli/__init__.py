@@ -1,0 +1,20 @@
+"""The command line: ``portkernel coverage | doctor | source | cache``."""
+
+from __future__ import annotations
+
+import click
+
+from .cache import cache
+from .coverage import coverage
+from .doctor import doctor
+from .source import source
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="portkernel")
+def portkernel() -> None:
+    """Write a kernel once; run it as CUDA C++, OpenCL C or Triton, with NumPy as the reference."""
+
+
+for _command in (coverage, doctor, source, cache):
+    portkernel.add_command(_command)

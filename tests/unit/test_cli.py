@@ -1,0 +1,117 @@
+"""The command line, through click's own runner."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from portkernel import config
+from portkernel.cli import portkernel
+from portkernel.coverage.pool import Probe
+from portkernel.runtime.cache import Entry, at, key_of
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(portkernel, args)
+
+
+def test_help_names_every_command() -> None:
+    result = run("--help")
+    assert result.exit_code == 0
+    for name in ("coverage", "doctor", "source", "cache"):
+        assert name in result.output
+
+
+@pytest.mark.parametrize("option", ["--kernels", "--backends", "--dtypes"])
+def test_coverage_refuses_unknown_names(option: str) -> None:
+    result = run("coverage", option, "nothing_of_the_kind")
+    assert result.exit_code == 2
+    assert "got 'nothing_of_the_kind'" in result.output
+
+
+def test_source_refuses_unknown_kernels_and_dtypes() -> None:
+    assert "got 'nothing'" in run("source", "nothing", "--backend", "cuda").output
+    result = run("source", "matmul", "--backend", "cuda", "--dtype", "complex64")
+    assert result.exit_code == 1 and "expected a dtype" in result.output
+
+
+@pytest.mark.parametrize(
+    ("backend", "part"), [("cuda", "__global__"), ("opencl", "__kernel"), ("triton", "@triton.jit")]
+)
+def test_source_prints_text(backend: str, part: str) -> None:
+    result = run("source", "vector_add", "--backend", backend)
+    assert result.exit_code == 0, result.output
+    assert part in result.output
+
+
+def test_source_prints_ir() -> None:
+    result = run("source", "vector_add", "--backend", "numpy", "--ir")
+    assert result.exit_code == 0 and "func vector_add(" in result.output
+
+
+PROBES = {
+    "numpy": Probe(("numpy",)),
+    "opencl": Probe((), "no platform", 'pip install "portkernel[cpu]"'),
+    "cuda": Probe(("NVIDIA [test]",)),
+}
+
+
+def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    doctor_module = sys.modules["portkernel.cli.doctor"]  # the name in the package is the command
+    monkeypatch.setattr(doctor_module, "ask", lambda: PROBES)
+    monkeypatch.setattr(doctor_module, "installed", lambda name: None if name == "triton" else "1.0")
+    result = run("doctor", "--json")
+    assert result.exit_code == 0, result.output
+    found = {b["backend"]: b for b in json.loads(result.output)["backends"]}
+    assert found["numpy"]["devices"] == ["numpy"] and not found["numpy"]["missing"]
+    assert found["opencl"]["missing"] == "no platform" and "portkernel[cpu]" in found["opencl"]["cure"]
+    assert found["triton"]["missing"] == "packages triton"
+    assert found["triton"]["cure"] == 'pip install "portkernel[triton]"'
+    assert run("doctor").exit_code == 0 and "NVIDIA [test]" in run("doctor").output
+
+
+def test_cache_commands(tmp_path: Path) -> None:
+    keys = [key_of(str(i)) for i in range(3)]
+    with config.override(cache_dir=tmp_path / "one"):
+        cache = at(tmp_path / "one")
+        assert cache is not None
+        for i, key in enumerate(keys):
+            cache.put(key, Entry(bytes([i]) * 10, "", {"device": "d"}))
+        assert "entries  3" in run("cache", "info").output
+        assert run("cache", "verify").exit_code == 0
+        assert run("cache", "export", str(tmp_path / "all.tar")).exit_code == 0
+        (cache.folder / f"{keys[0]}.bin").write_bytes(b"damaged")
+        damaged = run("cache", "verify")
+        assert damaged.exit_code == 1 and keys[0] in damaged.output
+        assert "2 entries written" in run("cache", "export", str(tmp_path / "sound.tar")).output
+        assert run("cache", "clear").exit_code == 0 and cache.keys() == []
+    with config.override(cache_dir=tmp_path / "two"):
+        assert "3 entries added, 0 refused" in run("cache", "import", str(tmp_path / "all.tar")).output
+        other = at(tmp_path / "two")
+        assert other is not None and other.get(keys[2]) == Entry(bytes([2]) * 10, "", {"device": "d"})
+
+
+def test_cache_import_takes_only_entries(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.tar"
+    key = key_of("x")
+    (tmp_path / "payload").write_bytes(b"{}")
+    with tarfile.open(bad, "w") as tar:
+        for name in ("../outside.json", f"{key}.json", f"{key}.bin", "folder/x.bin"):
+            tar.add(tmp_path / "payload", name)
+    with config.override(cache_dir=tmp_path / "cache"):
+        result = run("cache", "import", str(bad))
+        assert result.exit_code == 0 and "0 entries added, 1 refused" in result.output
+        found = at(tmp_path / "cache")
+        assert found is not None and found.keys() == []
+    assert not (tmp_path / "outside.json").exists()
+
+
+def test_cache_switched_off() -> None:
+    with config.override(cache_dir=None):
+        result = run("cache", "info")
+    assert result.exit_code == 1 and "switched off" in result.output
