@@ -20,7 +20,8 @@ from ..errors import (
     SourceUnavailableError,
     UnsupportedSyntaxError,
 )
-from ..lang import TensorValue, TileValue, static_range
+from ..lang import TensorValue, TileValue, elementwise
+from ..lang.program import static_range
 from . import signature as sig
 from .frame import Frame, LocalFunction, Return, closure_cells, has_runtime, is_runtime
 from .interpret import Expressions
@@ -83,7 +84,7 @@ class Calls(Expressions):
         params: list[inspect.Parameter] = []
         positional = [*a.posonlyargs, *a.args]
         defaults = [*[None] * (len(positional) - len(a.defaults)), *a.defaults]
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        kind: inspect._ParameterKind = inspect.Parameter.POSITIONAL_OR_KEYWORD
         params += [self._parameter(p, d, kind) for p, d in zip(positional, defaults, strict=True)]
         if a.vararg is not None:
             params.append(inspect.Parameter(a.vararg.arg, inspect.Parameter.VAR_POSITIONAL))
@@ -199,7 +200,7 @@ class Calls(Expressions):
         if fn in _CONSTANT_ONLY or fn in _CASTS:
             return self._native(fn, args, kwargs)
         if fn is map:
-            return tuple(self.apply(args[0], items, {}, node) for items in zip(*args[1:]))  # type: ignore[call-overload]
+            return tuple(self.apply(args[0], items, {}, node) for items in zip(*args[1:]))
         raise CallError(
             f"{name}(): expected a function of the kernel language, got a builtin that kernels do not have",
             hint=f"use pk.{name}" if name in lang.OPERATORS else "",
@@ -212,7 +213,7 @@ class Calls(Expressions):
         items = self.iterate(args[0], f"{name}()") if len(args) == 1 else [*args]
         if not any(is_runtime(i) for i in items):
             return self.python(f"{name}()", fn, *args)
-        combine = lang.logical_and if fn is all else lang.logical_or
+        combine = elementwise.logical_and if fn is all else elementwise.logical_or
         return functools.reduce(combine, items)  # type: ignore[arg-type]  # operators check their operands
 
     def _native(self, fn: object, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
@@ -256,19 +257,19 @@ class Calls(Expressions):
         return functools.reduce(pair, items)
 
     def _min(self, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
-        return self._fold(min, cast("Callable[..., object]", lang.minimum), args, kwargs)
+        return self._fold(min, cast("Callable[..., object]", elementwise.minimum), args, kwargs)
 
     def _max(self, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
-        return self._fold(max, cast("Callable[..., object]", lang.maximum), args, kwargs)
+        return self._fold(max, cast("Callable[..., object]", elementwise.maximum), args, kwargs)
 
     def _abs(self, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
         if len(args) == 1 and is_runtime(args[0]):
-            return lang.abs(args[0])  # type: ignore[operator]  # an operator made from the table
+            return elementwise.abs(args[0])  # type: ignore[operator]  # an operator made from the table
         return self.python("abs()", abs, *args, **kwargs)
 
     def _round(self, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
         if len(args) == 1 and is_runtime(args[0]):
-            return lang.round(args[0])  # type: ignore[operator]  # an operator made from the table
+            return elementwise.round(args[0])  # type: ignore[operator]  # an operator made from the table
         return self._native(round, args, kwargs)
 
     def _len(self, args: Sequence[object], kwargs: Mapping[str, object]) -> object:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
 
-from .. import ir, lang
+from .. import ir
 from ..dtypes import DType, promote, weak_dtype
 from ..errors import (
     CallError,
@@ -17,8 +17,9 @@ from ..errors import (
     StaticAssertionError,
     UnsupportedSyntaxError,
 )
-from ..lang import TileValue, static_range
+from ..lang import TileValue
 from ..lang.elementwise import as_scalar_bool
+from ..lang.program import device_assert, static_range
 from ..lang.values import as_tile, cast_to, is_scalar_constant
 from .calls import Calls
 from .frame import MISSING, Flow, Outcome, Region, Return, Undefined, is_runtime
@@ -117,7 +118,7 @@ class Statements(Calls):
         message = "" if stmt.msg is None else self.eval(stmt.msg)
         self.at(stmt)
         if is_runtime(cond):
-            lang.device_assert(cond, str(self.constant(message, "assert: message")) or ast.unparse(stmt.test))  # type: ignore[arg-type]
+            device_assert(cond, str(self.constant(message, "assert: message")) or ast.unparse(stmt.test))  # type: ignore[arg-type]
         elif not self.python("assert", bool, cond):
             raise StaticAssertionError(f"assert: {message or ast.unparse(stmt.test)}: expected true, got {cond!r}")
         return Flow.NEXT

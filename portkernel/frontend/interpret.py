@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from ..errors import (
     UnsupportedSyntaxError,
 )
 from ..lang import TensorValue, TileValue
+from ..lang import elementwise as e
 from .frame import Machine, is_runtime
 from .joins import Retype, describe, same
 from .signature import suggestion
@@ -29,12 +30,12 @@ _BINARY: dict[type[ast.operator], tuple[str, Callable[[object, object], object]]
     ast.BitAnd: ("&", operator.and_), ast.BitOr: ("|", operator.or_), ast.BitXor: ("^", operator.xor),
     ast.LShift: ("<<", operator.lshift), ast.RShift: (">>", operator.rshift), ast.MatMult: ("@", operator.matmul),
 }  # fmt: skip
-_COMPARE: dict[type[ast.cmpop], tuple[str, Callable[[object, object], object]]] = {
+_COMPARE: dict[type[ast.cmpop], tuple[str, Callable[[Any, Any], object]]] = {
     ast.Lt: ("<", operator.lt), ast.LtE: ("<=", operator.le), ast.Gt: (">", operator.gt), ast.GtE: (">=", operator.ge),
     ast.Eq: ("==", operator.eq), ast.NotEq: ("!=", operator.ne), ast.Is: ("is", operator.is_), ast.IsNot: ("is not", operator.is_not),
-    ast.In: ("in", lambda a, b: a in b), ast.NotIn: ("not in", lambda a, b: a not in b),  # type: ignore[operator]
+    ast.In: ("in", lambda a, b: a in b), ast.NotIn: ("not in", lambda a, b: a not in b),
 }  # fmt: skip
-_UNARY: dict[type[ast.unaryop], tuple[str, Callable[[object], object]]] = {
+_UNARY: dict[type[ast.unaryop], tuple[str, Callable[[Any], object]]] = {
     ast.USub: ("-", operator.neg), ast.UAdd: ("+", operator.pos), ast.Invert: ("~", operator.invert),
 }  # fmt: skip
 _UNSUPPORTED: dict[type[ast.expr], tuple[str, str]] = {
@@ -60,13 +61,13 @@ class Expressions(Machine):
                     hint=hint,
                 )
             return handler(self, node)
-        except PortkernelError as e:
-            e.at(self.frame.loc(node))
+        except PortkernelError as error:
+            error.at(self.frame.loc(node))
             raise
         except Retype:
             raise
-        except Exception as e:
-            raise self.defect(e, node) from e
+        except Exception as surprise:
+            raise self.defect(surprise, node) from surprise
 
     # --- names, literals ------------------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ class Expressions(Machine):
                 f"{what}: expected a compile-time sequence, got a run-time {value.type}",
                 hint="use range() over its size, pk.extract() for a part of a tile, pk.load() for a part of an array",
             )
-        return cast("list[object]", self.python(what, list, value))  # type: ignore[arg-type]  # list() raises
+        return cast("list[object]", self.python(what, list, value))
 
     def constant(self, value: object, what: str) -> object:
         """``value``, which must not be a run-time one."""
@@ -141,7 +142,8 @@ class Expressions(Machine):
                 f"f-string: expected a compile-time constant, got a run-time {describe(value)}",
                 hint='print run-time values with pk.device_print("text", value)',
             )
-        shown = {-1: lambda v: v, ord("s"): str, ord("r"): repr, ord("a"): ascii}[node.conversion](value)
+        convert: dict[int, Callable[[object], str]] = {ord("s"): str, ord("r"): repr, ord("a"): ascii}
+        shown = convert[node.conversion](value) if node.conversion in convert else value
         spec = "" if node.format_spec is None else str(self.eval(node.format_spec))
         return self.python("f-string", format, shown, spec)
 
@@ -209,14 +211,14 @@ class Expressions(Machine):
         value = self.eval(node.operand)
         self.at(node)
         if isinstance(node.op, ast.Not):
-            return lang.logical_not(value) if is_runtime(value) else not self.python("not", bool, value)  # type: ignore[arg-type]
+            return e.logical_not(value) if is_runtime(value) else not self.python("not", bool, value)  # type: ignore[arg-type]
         symbol, fn = _UNARY[type(node.op)]
         return fn(value) if is_runtime(value) else self.python(symbol, fn, value)
 
     def _boolop(self, node: ast.BoolOp) -> object:
         """Python's rule while the left side is known; logic on elements from the first run-time value on."""
         conjunction = isinstance(node.op, ast.And)
-        combine = lang.logical_and if conjunction else lang.logical_or
+        combine = e.logical_and if conjunction else e.logical_or
         result: object = self.eval(node.values[0])
         for n in node.values[1:]:
             if not is_runtime(result):
@@ -236,7 +238,7 @@ class Expressions(Machine):
             right = self.eval(n)
             self.at(node)
             one = self._compare_pair(op, left, right)
-            result = lang.logical_and(result, one) if is_runtime(result) else one  # type: ignore[arg-type]
+            result = e.logical_and(result, one) if is_runtime(result) else one  # type: ignore[arg-type]
             if not is_runtime(result) and not self.python("comparison", bool, result):
                 return result
             left = right
@@ -274,7 +276,7 @@ class Expressions(Machine):
                     f"if: expected a compile-time condition to choose {describe(side)}, got a run-time {cond.type}",
                     hint="only tiles, scalars and tuples of them can depend on a run-time condition",
                 )
-        return lang.where(cond, a, b)  # type: ignore[arg-type]  # checked above
+        return e.where(cond, a, b)  # type: ignore[arg-type]  # checked above
 
     # --- functions, comprehensions, calls -------------------------------------------------------------------
 
@@ -288,7 +290,7 @@ class Expressions(Machine):
                 kwargs[k.arg] = value
             else:
                 with self.blame(k.value):
-                    kwargs.update(cast("dict[str, object]", self.python("**", dict, value)))  # type: ignore[arg-type]
+                    kwargs.update(cast("dict[str, object]", self.python("**", dict, value)))
         self.at(node)
         return self.apply(fn, args, kwargs, node)
 

@@ -97,7 +97,7 @@ def same(a: object, b: object) -> bool:
     if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, np.generic):
-        return a.dtype == b.dtype and a.tobytes() == b.tobytes()  # type: ignore[attr-defined]  # b is of a's type
+        return isinstance(b, np.generic) and a.dtype == b.dtype and a.tobytes() == b.tobytes()
     return False
 
 

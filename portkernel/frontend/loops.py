@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import cast
 
 from .. import ir
+from ..dtypes import DType
 from ..errors import InternalError, KernelError, NotConstantError, UnsupportedSyntaxError
 from ..lang import TileValue
 from ..lang.elementwise import as_scalar_bool
 from .control import Statements, common_integers
 from .frame import Flow, Outcome, Region, Return, Undefined, is_runtime
-from .joins import Mismatch, Retype, Same, Tree, entry, flatten, leaves, rebuild, retyped, swap, update
+from .joins import Leaf, Mismatch, Retype, Same, Tree, entry, flatten, leaves, rebuild, retyped, swap, update
 from .names import assigned
 
 _ATTEMPTS = 64
@@ -34,6 +35,13 @@ class Trial:
 
 Trees = dict[str, Tree]
 Attempt = Callable[[Trees], Trial]
+
+
+def _with_dtype(trees: Trees, wanted: Leaf, dtype: DType) -> Trees:
+    def change(leaf: Leaf) -> Tree:
+        return retyped(leaf, dtype) if leaf is wanted else leaf
+
+    return {name: swap(tree, change) for name, tree in trees.items()}
 
 
 class Interpreter(Statements):
@@ -136,10 +144,7 @@ class Interpreter(Statements):
             except Retype as e:
                 if not any(leaf is e.leaf for tree in trees.values() for leaf in leaves(tree)):
                     raise
-                trees = {
-                    n: swap(t, lambda leaf: retyped(leaf, e.dtype) if leaf is e.leaf else leaf)
-                    for n, t in trees.items()
-                }
+                trees = _with_dtype(trees, e.leaf, e.dtype)
                 continue
             except NotConstantError as e:
                 return self._as_constants(what, stmt, trees, attempt, e)

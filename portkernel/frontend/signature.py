@@ -12,7 +12,7 @@ from types import FunctionType
 from typing import get_origin
 
 from ..errors import CallError, UnsupportedSyntaxError
-from ..lang import ConstexprMarker, constexpr
+from ..lang.program import ConstexprMarker, constexpr
 from ..loc import Loc
 
 EMPTY = inspect.Parameter.empty
