@@ -30,7 +30,8 @@ def is_narrow(dtype: DType) -> bool:
 def constant(value: Scalar, dtype: DType) -> Array:
     """``value`` rounded to ``dtype``: an array of one element."""
     if dtype.is_float:
-        return np.array([float(value)], np.float64).astype(dtype.np)
+        with quiet():
+            return np.array([float(value)], np.float64).astype(dtype.np)
     return np.array([value], dtype.np)
 
 

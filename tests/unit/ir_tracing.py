@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from io import StringIO
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from portkernel.backends.numpy import execute
 from portkernel.dtypes import as_dtype, int32, int64
 from portkernel.ir import Builder, For, Func, If, Tensor, Tile, Value, While, use, verify
 from portkernel.lang.values import TensorValue, TileValue, as_tile, builder
+from portkernel.passes import optimize
 
 
 def tensor(dtype, rank=1) -> Tensor:
@@ -36,9 +39,14 @@ def trace(fn: Callable[..., None], types: Mapping[str, Tensor | Tile]) -> Func:
 
 
 def run(fn: Callable[..., None], grid, chunk_bytes=1 << 26, **args) -> Func:
-    """Trace ``fn`` for ``args`` and execute it."""
+    """Trace ``fn`` for ``args`` and execute it; the optimised function must do the same to copies of ``args``."""
     func = trace(fn, {name: type_of(a) for name, a in args.items()})
+    copies = {name: a.copy() if isinstance(a, np.ndarray) else a for name, a in args.items()}
     execute(func, full_grid(grid), args, chunk_bytes)
+    with redirect_stdout(StringIO()):
+        execute(optimize(func, verify=True), full_grid(grid), copies, chunk_bytes)
+    for name, a in args.items():
+        assert np.asarray(a).tobytes() == np.asarray(copies[name]).tobytes(), name
     return func
 
 
