@@ -1,0 +1,75 @@
+"""CUDA C++, self-contained: no header is included, so NVRTC needs nothing but the text."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from ...dtypes import DType, int64, uint64
+from ...ir.simt import Space
+from ...targets import Target
+from .backend import CBackend
+from .dialect import Dialect
+
+
+class Cuda(Dialect):
+    name = "cuda"
+    suffix = ".cu"
+    header = ""
+    types: ClassVar[dict[str, str]] = {
+        "float64": "double", "float32": "float", "bool": "bool", "int8": "signed char", "int16": "short", "int32": "int",
+        "int64": "long long", "uint8": "unsigned char", "uint16": "unsigned short", "uint32": "unsigned int",
+        "uint64": "unsigned long long",
+    }  # fmt: skip
+    kernel = 'extern "C" __global__ void __launch_bounds__({threads})'
+    function = "static __device__ __forceinline__"
+    spaces: ClassVar[dict[Space, str]] = {"global": "", "local": "", "private": ""}
+    restrict = "__restrict__"
+    group_id = "(int)blockIdx.{axis}"
+    num_groups = "(int)gridDim.{axis}"
+    thread_id = "(int)threadIdx.x"
+    axes = "xyz"
+    barrier = "__syncthreads();"
+    array_of: ClassVar[dict[Space, str]] = {
+        "local": "__shared__ __align__(64) {type} {name}[{size}];",
+        "private": "__align__(64) {type} {name}[{size}];",
+    }
+    static_local = 48 * 1024
+    dynamic_local = "extern __shared__ __align__(128) unsigned char pk_local[];"
+    unroll = "#pragma unroll {n}"
+    mad = "fma"
+    infinity: ClassVar[dict[str, str]] = {
+        "float32": "__int_as_float(0x7f800000)",
+        "float64": "__longlong_as_double(0x7ff0000000000000LL)",
+    }
+    nan: ClassVar[dict[str, str]] = {
+        "float32": "__int_as_float(0x7fc00000)",
+        "float64": "__longlong_as_double(0x7ff8000000000000LL)",
+    }
+    long_suffix: ClassVar[dict[str, str]] = {"i": "LL", "u": "ULL"}
+    print_long = "ll"
+    reinterpret: ClassVar[dict[str, str]] = {
+        "f32": "__uint_as_float", "u32": "__float_as_uint", "i32": "__float_as_int", "f64": "__longlong_as_double",
+        "u64": "__double_as_longlong", "i64": "__double_as_longlong",
+    }  # fmt: skip
+    compare_and_swap: ClassVar[dict[int, str]] = {32: "atomicCAS", 64: "atomicCAS"}
+    float_atomics = frozenset({("add", "float32"), ("add", "float64"), ("xchg", "float32")})
+    atomics: ClassVar[dict[str, str]] = {
+        "add": "atomicAdd", "max": "atomicMax", "min": "atomicMin", "and": "atomicAnd", "or": "atomicOr",
+        "xor": "atomicXor", "xchg": "atomicExch", "cas": "atomicCAS",
+    }  # fmt: skip
+
+    def atomic_word(self, fn: str, dtype: DType) -> DType:
+        return uint64 if dtype == int64 and fn not in ("max", "min") else dtype
+
+    def atomic(self, fn: str, dtype: DType) -> str:
+        return self.atomics[fn]
+
+    def options(self, target: Target) -> tuple[tuple[str, object], ...]:
+        return (("flags", ("--fmad=false", "--std=c++17")),)
+
+
+class CudaBackend(CBackend):
+    """CUDA C++ text for NVRTC."""
+
+    name = "cuda"
+    dialect = Cuda()

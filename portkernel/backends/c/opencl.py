@@ -1,0 +1,96 @@
+"""OpenCL C 1.2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from ...dtypes import DType, float64
+from ...ir.simt import Pointer, Space, Vec
+from ...targets import Target
+from .backend import CBackend
+from .dialect import Dialect
+from .expr import UNARY, Expr, call
+from .prelude import Prelude
+
+
+class OpenCL(Dialect):
+    name = "opencl"
+    suffix = ".cl"
+    header = "#pragma OPENCL FP_CONTRACT OFF\n"
+    types: ClassVar[dict[str, str]] = {
+        "float64": "double", "float32": "float", "bool": "bool", "int8": "char", "int16": "short", "int32": "int",
+        "int64": "long", "uint8": "uchar", "uint16": "ushort", "uint32": "uint", "uint64": "ulong",
+    }  # fmt: skip
+    kernel = "__kernel __attribute__((reqd_work_group_size({threads}, 1, 1)))\nvoid"
+    function = "static inline"
+    spaces: ClassVar[dict[Space, str]] = {"global": "__global ", "local": "__local ", "private": ""}
+    restrict = "restrict"
+    group_id = "(int)get_group_id({axis})"
+    num_groups = "(int)get_num_groups({axis})"
+    thread_id = "(int)get_local_id(0)"
+    barrier = "barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE);"
+    array_of: ClassVar[dict[Space, str]] = {
+        "local": "__local {type} {name}[{size}] __attribute__((aligned(64)));",
+        "private": "{type} {name}[{size}] __attribute__((aligned(64)));",
+    }
+    unroll = "#pragma unroll {n}"
+    mad: ClassVar[str] = "mad"
+    infinity: ClassVar[dict[str, str]] = {"float32": "INFINITY", "float64": "((double)INFINITY)"}
+    nan: ClassVar[dict[str, str]] = {"float32": "as_float(0x7fc00000)", "float64": "as_double(0x7ff8000000000000L)"}
+    long_suffix: ClassVar[dict[str, str]] = {"i": "L", "u": "UL"}
+    print_long = "l"
+    reinterpret: ClassVar[dict[str, str]] = {}
+    compare_and_swap: ClassVar[dict[int, str]] = {32: "atomic_cmpxchg", 64: "atom_cmpxchg"}
+    float_atomics = frozenset({("xchg", "float32")})
+    max_lanes = 16
+
+    def cast(self, x: Expr, to: Vec) -> Expr:
+        return super().cast(x, to) if to.lanes == 1 else call(self.convert_function(to), x)
+
+    def unsigned(self, x: Expr, type: Vec) -> Expr:
+        if type.lanes == 1:
+            return super().unsigned(x, type)
+        return Expr(f"as_{self.types[f'uint{type.dtype.bits}']}{type.lanes}({x.text})", wrap=True)
+
+    def signed(self, x: Expr, type: Vec) -> Expr:
+        return super().signed(x, type) if type.lanes == 1 else call(self.bits_function(type), x)
+
+    def bits_function(self, type: Vec) -> str:
+        return f"as_{self.register_type(type)}"
+
+    def reinterpret_function(self, type: Vec) -> str:
+        return self.bits_function(type) if type.lanes > 1 else super().reinterpret_function(type)
+
+    def convert_function(self, type: Vec) -> str:
+        return f"convert_{self.register_type(type)}" if type.lanes > 1 else super().convert_function(type)
+
+    def saturate(self, prelude: Prelude, x: Expr, src: Vec, dst: Vec) -> Expr:
+        return call(f"convert_{self.register_type(dst)}_sat", x)
+
+    def read(self, pointer: Pointer, base: str, index: Expr, lanes: int, aligned: bool) -> str:
+        if lanes == 1:
+            return super().read(pointer, base, index, lanes, aligned)
+        return f"vload{lanes}(0, {base} + {index.at(UNARY)})"
+
+    def write(self, pointer: Pointer, base: str, index: Expr, value: str, lanes: int, aligned: bool) -> str:
+        if lanes == 1:
+            return super().write(pointer, base, index, value, lanes, aligned)
+        return f"vstore{lanes}({value}, 0, {base} + {index.at(UNARY)});"
+
+    def atomic(self, fn: str, dtype: DType) -> str:
+        return f"{'atomic' if dtype.bits == 32 else 'atom'}_{'cmpxchg' if fn == 'cas' else fn}"
+
+    def enable(self, dtypes: Iterable[DType]) -> str:
+        return "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" if float64 in dtypes else ""
+
+    def options(self, target: Target) -> tuple[tuple[str, object], ...]:
+        # The device has to report CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT for the second; the runtime drops it otherwise.
+        return (("flags", ("-cl-std=CL1.2", "-cl-fp32-correctly-rounded-divide-sqrt")),)
+
+
+class OpenCLBackend(CBackend):
+    """OpenCL C text for both schedules."""
+
+    name = "opencl"
+    dialect = OpenCL()

@@ -1,0 +1,33 @@
+"""Atomics that no built-in gives: compare-and-swap loops on the word."""
+
+_LOOP = """
+FN T NAME(volatile SPACE T* p, T v) {
+  volatile SPACE U* w = (volatile SPACE U*)p;
+  U seen = *w, before;
+  do {
+    before = seen;
+    seen = CAS(w, before, %s);
+  } while (seen != before);
+  return %s;
+}
+"""
+
+_FLOAT = "bits_U({})", "bits_T(before)"
+
+
+def _float(update: str) -> str:
+    return _LOOP % (_FLOAT[0].format(update), _FLOAT[1])
+
+
+ATOMICS: dict[str, str] = {
+    "atomic_add/f": _float("bits_T(before) + v"),
+    "atomic_max/f": _float("pk_max__T(bits_T(before), v)"),
+    "atomic_min/f": _float("pk_min__T(bits_T(before), v)"),
+    "atomic_xchg/f": _float("v"),
+    "atomic_cas/f": """
+FN T NAME(volatile SPACE T* p, T expected, T v) {
+  return bits_T(CAS((volatile SPACE U*)p, bits_U(expected), bits_U(v)));
+}
+""",
+}
+"""The value stays a NaN once it is one: ``max`` and ``min`` here propagate it, as everywhere."""
