@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .. import catalog
-from ..coverage.worker import make_problem
+from ..coverage.worker import arguments, make_problem
 from ..dtypes import as_dtype
 from ..errors import PortkernelError
 
@@ -31,7 +31,7 @@ def source(kernel: str, backend: str, target: str | None, dtype: str | None, sho
         chosen = entry.dtypes[0] if dtype is None else as_dtype(dtype)
         problem = make_problem(entry, entry.cases[0], chosen.name)
         launchable: Any = entry.kernel
-        specs = tuple(problem.args.values())
+        specs = arguments(entry, problem)
         if show_ir:
             click.echo(launchable.ir(*specs, **problem.constants))
         else:

@@ -5,6 +5,7 @@ Only outcomes go to the original standard output; whatever kernels and compilers
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import statistics
@@ -52,9 +53,16 @@ def median_seconds(run: Callable[[], object]) -> float:
     return statistics.median(taken)
 
 
+def arguments(entry: Entry, problem: Problem) -> list[Any]:
+    """The run-time arguments by position, which is also the fastest way to pass them."""
+    function = getattr(entry.kernel, "__wrapped__", None)
+    order = list(problem.args) if function is None else list(inspect.signature(function).parameters)
+    return [problem.args[name] for name in order if name in problem.args]
+
+
 def launch(entry: Entry, problem: Problem, backend: str) -> None:
     kernel: Any = entry.kernel
-    kernel[problem.grid](**problem.args, **problem.constants, backend=backend)
+    kernel[problem.grid](*arguments(entry, problem), **problem.constants, backend=backend)
 
 
 def verify_cases(entry: Entry, step: Step, cases: list[tuple[Case, Problem]]) -> Outcome:
@@ -99,7 +107,7 @@ def perform_compile(entry: Entry, step: Step) -> Outcome:
     problem = make_problem(entry, entry.cases[0], step.dtype)
     kernel: Any = entry.kernel
     try:
-        kernel.compile(*problem.args.values(), backend=step.backend, target=step.target, **problem.constants)
+        kernel.compile(*arguments(entry, problem), backend=step.backend, target=step.target, **problem.constants)
     except MissingDependencyError as error:
         return perform_emit(entry, step, error.hint or error.message)
     return Outcome(State.COMPILED, step.label)
@@ -108,7 +116,7 @@ def perform_compile(entry: Entry, step: Step) -> Outcome:
 def perform_emit(entry: Entry, step: Step, reason: str = "") -> Outcome:
     problem = make_problem(entry, entry.cases[0], step.dtype)
     kernel: Any = entry.kernel
-    kernel.source(*problem.args.values(), backend=step.backend, target=step.target or None, **problem.constants)
+    kernel.source(*arguments(entry, problem), backend=step.backend, target=step.target or None, **problem.constants)
     return Outcome(State.EMITTED, step.label, reason)
 
 
