@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from .dtypes import DType, as_dtype
 from .errors import InternalError
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 Arrays = dict[str, Array]
 Grid = tuple[int, ...] | Callable[[Mapping[str, int]], tuple[int, ...]]
 
@@ -126,7 +126,7 @@ def sample(rng: np.random.Generator, shape: tuple[int, ...], dtype: DType) -> Ar
     return np.asarray(rng.integers(max(dtype.min, -8), 9, shape)).astype(dtype.np)
 
 
-def exact(x: Array | np.ndarray) -> Array:  # type: ignore[type-arg]  # any array
+def exact(x: Array) -> Array:
     """``x`` as float64, or unchanged if it holds integers or bools."""
     return x if x.dtype.kind in "iub" else np.asarray(x).astype(np.float64)
 

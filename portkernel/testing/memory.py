@@ -281,6 +281,7 @@ def _random_strides(seed: int) -> None:
             return inner[tuple(slice(None, None, int(s)) for s in steps)]
 
         x, y, out = view(), view(), view()
+        out[...] = poison(shape, dtype)
         return Launch(strides_kernel, {"x": x, "y": y, "out": out}, {"out": x + y}, grid=(3,))
 
 
