@@ -89,7 +89,7 @@ def _repeats(ref: ArrayRef) -> bool:
 
 def may_overlap(a: ArrayRef, b: ArrayRef) -> bool:
     """Whether the bounds of two arrays in one memory meet."""
-    if a.device != b.device or a.buffer is not b.buffer and (a.buffer is None or a.buffer != b.buffer):
+    if a.device != b.device or (a.buffer is not b.buffer and (a.buffer is None or a.buffer != b.buffer)):
         return False
     (a_low, a_high), (b_low, b_high) = a.extent, b.extent
     return a.ptr + a_low < b.ptr + b_high and b.ptr + b_low < a.ptr + a_high

@@ -1,0 +1,178 @@
+"""Arguments to parameters: what a launch was given, told apart into arrays, scalars, constants and options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any
+
+from ..dtypes import BY_NAME, DType, Scalar, float64
+from ..errors import ArgumentDTypeError, ArgumentError, ArgumentTypeError
+from ..ir import Tensor, Tile
+from .arguments import ArrayRef, as_array, as_scalar, tensor_type
+from .specialize import Options
+from .specs import TensorSpec
+
+if TYPE_CHECKING:
+    from ..frontend import ParamSpec
+
+RESERVED = ("backend", "device", "num_warps", "num_stages")
+"""Options of every launch; no parameter of a kernel has such a name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A launch's arguments by parameter, in the order of the parameters."""
+
+    runtime: dict[str, Any]
+    constants: dict[str, object]
+    given: frozenset[str]
+    """The constants that the caller named, which no configuration changes."""
+    backend: str | None
+    device: str | None
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """The run-time arguments as the compiler sees them (``types``) and as the launch does."""
+
+    types: dict[str, Tensor | Tile]
+    refs: dict[str, ArrayRef]
+    values: dict[str, Scalar]
+    dims: dict[str, tuple[int, ...]]
+
+
+def bind(kernel: str, params: Sequence[ParamSpec], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
+    """Raises :class:`~portkernel.errors.ArgumentError` for a missing, unknown or doubled argument."""
+    if len(args) > len(params):
+        raise ArgumentError(
+            f"{kernel}(): expected at most {len(params)} arguments, got {len(args)}", hint=_shown(kernel, params)
+        )
+    found: dict[str, Any] = {p.name: a for p, a in zip(params, args, strict=False)}
+    options: dict[str, Any] = {}
+    known = {p.name for p in params}
+    for name, value in kwargs.items():
+        if name in RESERVED:
+            options[name] = value
+        elif name not in known:
+            near = get_close_matches(name, [*known, *RESERVED], n=1)
+            hint = f"did you mean {near[0]}?" if near else _shown(kernel, params)
+            raise ArgumentError(
+                f"{kernel}(): {name}: expected a parameter of the kernel, got an unknown name", hint=hint
+            )
+        elif name in found:
+            raise ArgumentError(f"{kernel}(): {name}: expected one value, got two", hint=_shown(kernel, params))
+        else:
+            found[name] = value
+    given = frozenset(found)
+    for p in params:
+        if p.name not in found:
+            if p.default is Parameter.empty:
+                raise ArgumentError(f"{kernel}(): {p.name}: expected a value, got none", hint=_shown(kernel, params))
+            found[p.name] = p.default
+    runtime = {p.name: found[p.name] for p in params if not p.constexpr}
+    constants = {p.name: found[p.name] for p in params if p.constexpr}
+    return Bound(
+        runtime,
+        constants,
+        given & constants.keys(),
+        _name(kernel, "backend", options.get("backend")),
+        _name(kernel, "device", options.get("device")),
+        Options(_count(kernel, "num_warps", options), _count(kernel, "num_stages", options)),
+    )
+
+
+def _name(kernel: str, option: str, value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool) and option == "device":
+        return str(value)
+    if value is not None and not isinstance(value, str):
+        raise ArgumentTypeError(f"{kernel}(): {option}: expected a name, got {type(value).__name__}")
+    return value
+
+
+def _count(kernel: str, option: str, options: Mapping[str, Any]) -> int | None:
+    value = options.get(option)
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ArgumentTypeError(f"{kernel}(): {option}: expected a positive integer, got {value!r}")
+    return value
+
+
+def _shown(kernel: str, params: Sequence[ParamSpec]) -> str:
+    shown = [p.name if p.default is Parameter.empty else f"{p.name}={p.default!r}" for p in params]
+    return f"the parameters are {kernel}[grid]({', '.join(shown)})"
+
+
+def type_arguments(kernel: str, runtime: Mapping[str, Any]) -> Typed:
+    """The types of arrays and scalars. Raises the ArgumentTypeError, -DTypeError or -ShapeError of what is neither."""
+    refs: dict[str, ArrayRef] = {}
+    for name, value in runtime.items():
+        ref = as_array(value, f"{kernel}(): {name}")
+        if ref is not None:
+            refs[name] = ref
+    double = any(ref.dtype is float64 for ref in refs.values())
+    types: dict[str, Tensor | Tile] = {}
+    values: dict[str, Scalar] = {}
+    for name, value in runtime.items():
+        if name in refs:
+            types[name] = tensor_type(refs[name])
+        else:
+            dtype, values[name] = _scalar(f"{kernel}(): {name}", value, double)
+            types[name] = Tile((), dtype)
+    return Typed(types, refs, values, {name: ref.shape for name, ref in refs.items()})
+
+
+def _scalar(where: str, value: object, double: bool) -> tuple[DType, Scalar]:
+    found = as_scalar(value, double)
+    if found is not None:
+        return found
+    if isinstance(value, int):
+        raise ArgumentDTypeError(f"{where}: expected an integer of at most 64 bits, got {value}")
+    dtype = getattr(value, "dtype", None)
+    if dtype is not None:
+        raise ArgumentDTypeError(
+            f"{where}: expected a scalar of a kernel dtype, got {dtype}", hint="the dtypes are " + ", ".join(BY_NAME)
+        )
+    hint = "pass numpy.asarray(x)" if isinstance(value, (list, tuple)) else "declare it as pk.constexpr[...]"
+    raise ArgumentTypeError(f"{where}: expected an array or a scalar, got {type(value).__name__}", hint=hint)
+
+
+def type_specs(kernel: str, specs: Mapping[str, Any]) -> Typed:
+    """As :func:`type_arguments`, where a :class:`TensorSpec` stands for an array and a dtype for a scalar of it."""
+    real = {name: s for name, s in specs.items() if not isinstance(s, (TensorSpec, DType))}
+    double = any(isinstance(s, TensorSpec) and s.dtype is float64 for s in specs.values())
+    typed = type_arguments(kernel, {n: s for n, s in real.items() if not isinstance(s, float)})
+    double = double or any(r.dtype is float64 for r in typed.refs.values())
+    types: dict[str, Tensor | Tile] = {}
+    dims = dict(typed.dims)
+    for name, spec in specs.items():
+        if isinstance(spec, TensorSpec):
+            types[name], dims[name] = spec.type, spec.dims
+        elif isinstance(spec, DType):
+            types[name] = Tile((), spec)
+        elif isinstance(spec, float):
+            types[name] = Tile((), _scalar(f"{kernel}(): {name}", spec, double)[0])
+        else:
+            types[name] = typed.types[name]
+    return Typed(types, typed.refs, typed.values, dims)
+
+
+def constants_key(constants: Mapping[str, object]) -> tuple[object, ...]:
+    """A hashable stand-in that tells apart 1, 1.0 and True, and 0.0 and -0.0."""
+    return tuple((name, freeze(value)) for name, value in constants.items())
+
+
+def freeze(value: object) -> object:
+    if isinstance(value, float):
+        return float, value.hex()
+    if isinstance(value, (tuple, list)):
+        return type(value), tuple(freeze(v) for v in value)
+    if isinstance(value, dict):
+        return dict, tuple((freeze(k), freeze(v)) for k, v in value.items())
+    try:
+        hash(value)
+    except TypeError:
+        return type(value), repr(value)
+    return type(value), value

@@ -1,0 +1,89 @@
+"""What can be asked of a kernel without a launch: its IR, its text, its binary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .. import backends, config, targets
+from ..backends import Source
+from ..errors import ArgumentTypeError
+from ..ir import Func, print_func
+from ..targets import Target
+from . import driver as drivers
+from .binding import Typed, bind, type_specs
+from .driver import Binary
+from .programs import configured
+from .route import check_backend
+from .specialize import choose_sizes, emit, lower
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
+
+DEFAULT_TARGETS = {"numpy": "numpy", "opencl": "opencl-cpu", "triton": "nvidia-h100", "cuda": "nvidia-h100"}
+"""The profile that text is emitted for when none is named."""
+
+
+class Text(str):
+    """Emitted text. It is the string; ``source`` holds the facts that a launch needs."""
+
+    source: Source
+
+    def __new__(cls, source: Source) -> Text:
+        made = super().__new__(cls, source.text)
+        made.source = source
+        return made
+
+    @property
+    def text(self) -> str:
+        return str(self)
+
+    @property
+    def target(self) -> Target:
+        return self.source.target
+
+
+def ir(kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any]) -> str:
+    typed, chosen, _ = _bound(kernel, specs, constants, targets.find("numpy"))
+    return print_func(lower(kernel.parsed, typed.types, chosen, config.get()))
+
+
+def source(
+    kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], backend: str | None, target: str | Target | None
+) -> Text:
+    return Text(_emitted(kernel, specs, constants, backend, target)[1])
+
+
+def compile(
+    kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], backend: str | None, target: str | Target | None
+) -> Binary:
+    """Raises MissingDependencyError where the compiler's package is absent, CompilerError where it refuses the text."""
+    emitted = _emitted(kernel, specs, constants, backend, target)[1]
+    return drivers.find(emitted.backend).binary(emitted)
+
+
+def _emitted(
+    kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], backend: str | None, target: str | Target | None
+) -> tuple[Func, Source]:
+    name = backend or config.get().backend or "opencl"
+    check_backend(name, f"{kernel.name}.source()")
+    found = backends.find(name)
+    if target is None:
+        target = DEFAULT_TARGETS.get(name, "opencl-cpu")
+    profile = targets.find(target) if isinstance(target, str) else target
+    typed, chosen, options = _bound(kernel, specs, constants, profile)
+    return emit(kernel.parsed, typed.types, chosen, found, profile, options, config.get())
+
+
+def _bound(
+    kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], target: Target
+) -> tuple[Typed, dict[str, object], Any]:
+    fn = kernel.parsed
+    bound = bind(kernel.name, fn.params, specs, constants)
+    for option, value in (("backend", bound.backend), ("device", bound.device)):
+        if value is not None:
+            raise ArgumentTypeError(f"{kernel.name}.ir(): {option}: expected no such option, got {value!r}")
+    typed = type_specs(kernel.name, bound.runtime)
+    chosen, options = configured(kernel.name, bound, kernel.configs[0] if kernel.configs else None)
+    sizes = choose_sizes(fn, typed.types, chosen, typed.dims, target)
+    return typed, {**chosen, **sizes}, options

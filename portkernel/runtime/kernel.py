@@ -1,0 +1,217 @@
+"""``@pk.kernel``: the function stored, and everything that can be asked of it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import takewhile
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from .. import config
+from ..errors import ArgumentError, ArgumentTypeError, LaunchError
+from .arguments import as_array
+from .binding import RESERVED, bind, type_arguments
+from .plan import GridLike, Plan
+from .specs import Config
+
+if TYPE_CHECKING:
+    from ..frontend import KernelFn
+    from .driver import Binary
+    from .eager import Eager
+    from .inspection import Text
+    from .programs import Programs
+
+_HOT_LIMIT = 4096
+"""Plans kept for exact argument shapes, per kernel; beyond it they are all forgotten and made anew."""
+_SIMPLE = frozenset({int, bool, str, type(None)})
+Key = tuple[Any, ...]
+
+
+class Kernel:
+    """A kernel. ``kernel[grid](...)`` launches it; nothing is read, lowered or compiled before that."""
+
+    def __init__(
+        self, fn: FunctionType, configs: Sequence[Config] = (), key: Sequence[str] = (), name: str | None = None
+    ) -> None:
+        self.fn = fn
+        self.configs = tuple(configs)
+        self.key = tuple(key)
+        self.name = name or fn.__name__
+        self.__name__ = self.name
+        self.__doc__ = fn.__doc__
+        self.__wrapped__ = fn
+        self.__module__ = fn.__module__
+        self._lock = threading.RLock()
+        self._hot: tuple[config.Config, dict[Key, Plan]] = (config.get(), {})
+
+    @cached_property
+    def parsed(self) -> KernelFn:
+        """The front-end's view of the function."""
+        from ..frontend import KernelFn
+
+        found = KernelFn(self.fn)
+        for p in found.params:
+            if p.name in RESERVED:
+                raise ArgumentError(
+                    f"{self.name}(): {p.name}: expected another name, got one that is an option of every launch",
+                    hint="rename the parameter; the options are " + ", ".join(RESERVED),
+                )
+        return found
+
+    @cached_property
+    def _prefix(self) -> int:
+        """How many run-time parameters come before the first constant, if all of them do; otherwise 0."""
+        params = self.parsed.params
+        leading = len(list(takewhile(lambda p: not p.constexpr, params)))
+        return leading if leading == sum(not p.constexpr for p in params) else 0
+
+    @cached_property
+    def _constants(self) -> frozenset[str]:
+        return frozenset(p.name for p in self.parsed.params if p.constexpr) | frozenset(RESERVED)
+
+    @cached_property
+    def programs(self) -> Programs:
+        """The compiled forms of this kernel."""
+        from .programs import Programs
+
+        return Programs(self)
+
+    def __repr__(self) -> str:
+        return f"<kernel {self.name}>"
+
+    def __getitem__(self, grid: GridLike) -> Launcher:
+        return Launcher(self, grid)
+
+    def __call__(self, *args: object, **kwargs: object) -> None:
+        raise LaunchError(
+            f"{self.name}(): expected a grid, got a call without one", hint=f"write {self.name}[grid](...)"
+        )
+
+    @property
+    def eager(self) -> Eager:
+        """``kernel.eager[grid](...)`` runs the kernel as plain Python on NumPy, one program at a time."""
+        from .eager import Eager
+
+        return Eager(self)
+
+    def ir(self, *specs: Any, **constants: Any) -> str:
+        """The text of the optimized tile IR for arguments like ``specs``: arrays, TensorSpecs, dtypes or scalars."""
+        from . import inspection
+
+        return inspection.ir(self, specs, constants)
+
+    def source(self, *specs: Any, backend: str | None = None, target: Any = None, **constants: Any) -> Text:
+        """The emitted text for arguments like ``specs``, as a string with facts. Needs no device and no device package."""
+        from . import inspection
+
+        return inspection.source(self, specs, constants, backend, target)
+
+    def compile(self, *specs: Any, backend: str | None = None, target: Any = None, **constants: Any) -> Binary:
+        """The binary for arguments like ``specs``. Needs a compiler, and no device where the compiler needs none."""
+        from . import inspection
+
+        return inspection.compile(self, specs, constants, backend, target)
+
+    def launch(self, grid: GridLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """``self[grid](*args, **kwargs)``. A plan is found by the exact shapes of the arguments, or made."""
+        settings = config.get()
+        hot = self._hot
+        if hot[0] is not settings:
+            hot = self._hot = (settings, {})
+        values: list[Any] = []
+        key = self._hot_key(args, kwargs, values)
+        plan = hot[1].get(key) if key is not None else None
+        if plan is not None:
+            plan.run(grid, values, args)
+            return
+        bound = bind(self.name, self.parsed.params, args, kwargs)
+        typed = type_arguments(self.name, bound.runtime)
+        with self._lock:
+            plan = self.programs.plan(bound, typed, settings)
+        if key is not None:
+            if len(hot[1]) >= _HOT_LIMIT:
+                hot[1].clear()
+            hot[1][key] = plan
+        ordered = [typed.refs[n].ptr if n in typed.refs else typed.values[n] for n in plan.names]
+        plan.run(grid, ordered, [bound.runtime[n] for n in plan.names])
+
+    def _hot_key(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> Key | None:
+        """All that a plan depends on, and the run-time values on the way; None for a launch that keeps no plan."""
+        if len(args) != self._prefix:
+            return None
+        key: list[Any] = []
+        for arg in args:
+            kind = type(arg)
+            if kind is np.ndarray:
+                value = arg.__array_interface__["data"][0]
+                key.append((arg.dtype, arg.shape, arg.strides, value & 15, arg.flags.writeable))
+            elif kind is int:
+                value = arg
+                key.append(int if -0x80000000 <= arg <= 0x7FFFFFFF else (int, arg < 0, arg.bit_length()))
+            elif kind is float or kind is bool:
+                value = arg
+                key.append(kind)
+            else:
+                ref = as_array(arg, self.name) if not isinstance(arg, np.generic) else None
+                if ref is None:
+                    return None
+                value = ref.ptr
+                key.append((ref.dtype, ref.shape, ref.strides, value & 15, ref.readonly, ref.device))
+            values.append(value)
+        for name, given in kwargs.items():
+            if type(given) not in _SIMPLE or name not in self._constants:
+                return None
+            key.append((name, type(given), given))
+        return tuple(key)
+
+
+class Launcher:
+    """A kernel with its grid: call it with the arguments."""
+
+    __slots__ = ("grid", "kernel")
+
+    def __init__(self, kernel: Kernel, grid: GridLike) -> None:
+        self.kernel = kernel
+        self.grid = grid
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        self.kernel.launch(self.grid, args, kwargs)
+
+
+@overload
+def kernel(fn: Callable[..., Any], /) -> Kernel: ...
+
+
+@overload
+def kernel(
+    *, configs: Sequence[Config] = (), key: Sequence[str] = (), name: str | None = None
+) -> Callable[[Callable[..., Any]], Kernel]: ...
+
+
+def kernel(
+    fn: Callable[..., Any] | None = None,
+    /,
+    *,
+    configs: Sequence[Config] = (),
+    key: Sequence[str] = (),
+    name: str | None = None,
+) -> Kernel | Callable[[Callable[..., Any]], Kernel]:
+    """Make a kernel of a Python function; bare, or with candidates for its constants.
+
+    ``configs`` are tried in order, the first that fits the device is taken; ``key`` names the parameters whose change
+    calls for another choice; ``name`` replaces the function's own in messages and emitted text.
+    """
+
+    def make(found: Callable[..., Any]) -> Kernel:
+        if not isinstance(found, FunctionType):
+            raise ArgumentTypeError(
+                f"kernel(): fn: expected a plain Python function, got {type(found).__name__}",
+                hint="decorate a def, not a method, class or lambda object",
+            )
+        return Kernel(found, configs, key, name)
+
+    return make if fn is None else make(fn)

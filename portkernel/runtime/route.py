@@ -1,0 +1,127 @@
+"""Where a launch runs: with its arguments, unless the caller says otherwise. Never silently elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from .. import config
+from ..backends import names as backend_names
+from ..errors import (
+    DeviceMismatchError,
+    FallbackError,
+    MissingDependencyError,
+    NoDeviceError,
+    UnknownBackendError,
+)
+from . import driver as drivers
+from .arguments import HOST, ArrayRef
+from .driver import Device, Driver
+from .statistics import COUNTERS
+
+
+@contextmanager
+def use(
+    *, backend: str | None = None, device: str | None = None, strict: bool | None = None
+) -> Iterator[config.Config]:
+    """Force a route for the launches inside the ``with`` block, in this thread; what is None stays as it was.
+
+    ``strict`` makes every fallback, and every copy between host and device, a
+    :class:`~portkernel.errors.FallbackError`.
+    """
+    changes: dict[str, object] = {"backend": backend, "device": device, "strict": strict}
+    if backend is not None:
+        check_backend(backend, "use()")
+    with config.override(**{k: v for k, v in changes.items() if v is not None}) as settings:
+        yield settings
+
+
+def check_backend(name: str, where: str) -> None:
+    """Raise :class:`~portkernel.errors.UnknownBackendError` unless there is a backend called ``name``."""
+    known = backend_names()
+    if name not in known:
+        raise UnknownBackendError(
+            f"{where}: backend: expected a known backend, got {name!r}", hint="the backends are " + ", ".join(known)
+        )
+
+
+def choose(
+    kernel: str, refs: Mapping[str, ArrayRef], backend: str | None, device: str | None, settings: config.Config
+) -> tuple[Driver, Device]:
+    """The driver and the device for arrays ``refs``; ``backend`` and ``device`` are the launch's own options."""
+    first = _same_memory(kernel, refs)
+    memory = first.device if first is not None else HOST
+    wanted = device if device is not None else settings.device
+    named = backend if backend is not None else settings.backend
+    if named is not None:
+        check_backend(named, f"{kernel}()")
+        driver = drivers.find(named)
+        found = driver.device(wanted, first)
+    elif memory == HOST:
+        driver, found = _for_host(kernel, wanted, settings)
+    elif memory.startswith("opencl:"):
+        driver = drivers.find("opencl")
+        found = driver.device(wanted, first)
+    else:
+        driver = _for_cuda()
+        found = driver.device(wanted, first)
+    _check_reach(kernel, memory, driver, found, settings)
+    return driver, found
+
+
+def _same_memory(kernel: str, refs: Mapping[str, ArrayRef]) -> ArrayRef | None:
+    first: tuple[str, ArrayRef] | None = None
+    for name, ref in refs.items():
+        if first is None:
+            first = (name, ref)
+        elif ref.device != first[1].device:
+            raise DeviceMismatchError(
+                f"{kernel}(): {name}: expected an array on {first[1].device} like {first[0]}, got one on {ref.device}",
+                hint="move all arguments to one device first",
+            )
+    return None if first is None else first[1]
+
+
+def _for_host(kernel: str, wanted: str | None, settings: config.Config) -> tuple[Driver, Device]:
+    """OpenCL on the CPU if there is such a device, otherwise NumPy: a fallback, said once."""
+    if wanted in ("numpy", HOST) and wanted == "numpy":
+        driver = drivers.find("numpy")
+        return driver, driver.device(wanted, None)
+    try:
+        driver = drivers.find("opencl")
+        return driver, driver.device(wanted, None)
+    except (MissingDependencyError, NoDeviceError) as e:
+        if wanted is not None:
+            raise
+        reason = f"host arrays run on NumPy, slowly, for want of OpenCL: {e.message}"
+        if settings.strict:
+            raise FallbackError(f"{kernel}(): {reason}", hint=e.hint) from None
+        COUNTERS.fallback(reason)
+        driver = drivers.find("numpy")
+        return driver, driver.device(None, None)
+
+
+def _for_cuda() -> Driver:
+    for package, backend in (("cupy", "cuda"), ("triton", "triton")):
+        if find_spec(package) is not None:
+            return drivers.find(backend)
+    raise MissingDependencyError(
+        "arrays on a CUDA device need CuPy or Triton, and neither is installed", hint='pip install "portkernel[cuda]"'
+    )
+
+
+def _check_reach(kernel: str, memory: str, driver: Driver, device: Device, settings: config.Config) -> None:
+    if device.memory == memory:
+        return
+    if memory != HOST:
+        raise DeviceMismatchError(
+            f"{kernel}(): backend: expected a device that reaches the arrays on {memory}, got {device.name} "
+            f"({driver.name})",
+            hint="leave backend= and device= out, or move the arrays",
+        )
+    if settings.strict:
+        raise FallbackError(
+            f"{kernel}(): host arrays would be copied to {device.name} and back",
+            hint="move the arrays to the device, or leave strict off",
+        )

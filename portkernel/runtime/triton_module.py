@@ -1,0 +1,193 @@
+"""Emitted Triton text as Python objects: for the compiler, and for Triton's interpreter in this process.
+
+The interpreter is entered directly, not through ``TRITON_INTERPRET``, which would have to be set before Triton is
+imported and would then hold for the user's own kernels as well. While a kernel is interpreted, ``triton.language`` is
+patched by Triton itself; a lock keeps interpreted launches apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import linecache
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..backends import Source
+from ..backends.triton import attributes, signature
+from ..errors import CompilerError, MissingDependencyError
+from .driver import Binary, Grid
+
+_lock = threading.RLock()
+
+
+def package() -> Any:
+    """The module ``triton``. Raises :class:`~portkernel.errors.MissingDependencyError` where it is absent."""
+    try:
+        import triton
+    except ImportError as e:
+        raise MissingDependencyError(
+            f"triton: the package cannot be imported: {e}", hint='pip install "portkernel[triton]"'
+        ) from None
+    return triton
+
+
+def _namespace(text: str) -> dict[str, Any]:
+    """The module executed under a name of its own, its lines known to ``inspect``."""
+    filename = f"<portkernel triton {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    namespace: dict[str, Any] = {"__name__": filename.strip("<>").replace(" ", "_")}
+    exec(compile(text, filename, "exec"), namespace)
+    return namespace
+
+
+def gpu_target(arch: str) -> Any:
+    """Triton's name for ``arch``: ``sm_80`` and the like, or ``gfx942`` and the like."""
+    from triton.backends.compiler import GPUTarget
+
+    if arch.startswith("sm_"):
+        return GPUTarget("cuda", int(arch[3:].rstrip("a")), 32)
+    return GPUTarget("hip", arch, 32 if arch.startswith(("gfx10", "gfx11", "gfx12")) else 64)
+
+
+def compile_aot(source: Source, arch: str) -> Any:
+    """Triton's compiled kernel for ``arch``, with no device needed; ``.asm`` holds the text of every stage.
+
+    Raises :class:`~portkernel.errors.CompilerError` with what the compiler said.
+    """
+    triton = package()
+    from triton.compiler import ASTSource
+
+    fn = _namespace(source.text)[source.entry]
+    types = dict(zip(fn.arg_names, signature(source.params), strict=True))
+    attrs = {(i,): [["tt.divisibility", n]] for i, n in attributes(source.params).items()}
+    options = dict(source.options)
+    try:
+        return triton.compile(ASTSource(fn, types, {}, attrs), target=gpu_target(arch), options=options)
+    except Exception as e:
+        raise _refused(source, e, arch) from e
+
+
+def _refused(source: Source, error: Exception, where: str) -> CompilerError:
+    line = getattr(getattr(error, "node", None), "lineno", None)
+    begin = next((i for i, t in enumerate(source.text.splitlines(), 1) if t.startswith("def entry(")), 1)
+    emitted = line + begin - 1 if line is not None else None
+    loc = source.loc_of(emitted) if emitted is not None else None
+    found = CompilerError(
+        f"triton: the compiler refused the kernel for {where}: {str(error).strip().splitlines()[-1:] or [repr(error)]}",
+        log=str(error) or repr(error),
+        source=source.text,
+    )
+    if loc is not None:
+        found.at(loc)
+    return found
+
+
+def binary(source: Source, arch: str) -> Binary:
+    """The compiled kernel as bytes: PTX, or the assembly of an AMD GPU."""
+    compiled = compile_aot(source, arch)
+    kind = "ptx" if "ptx" in compiled.asm else "amdgcn"
+    text = compiled.asm[kind]
+    return Binary(kind, text.encode() if isinstance(text, str) else bytes(text), metadata={"arch": arch})
+
+
+# --- the interpreter ----------------------------------------------------------------------------------------
+
+
+class Interpreted:
+    """An emitted module under Triton's interpreter. Calling it runs the whole grid, one program after the other."""
+
+    def __init__(self, source: Source) -> None:
+        package()
+        from triton import knobs
+
+        with _lock, knobs.runtime.scope():
+            knobs.runtime.interpret = True
+            namespace = _namespace(source.text)
+        self.types = signature(source.params)
+        self.entry: Callable[..., None] = namespace[source.entry].fn
+        for name, item in list(namespace.items()):
+            if hasattr(item, "fn") and name != source.entry:
+                # a call through InterpretedFunction patches the language anew each time; a plain function does not
+                plain = item.fn
+                plain.fn = plain
+                namespace[name] = plain
+        namespace["INTERPRETED"] = True
+        namespace[source.entry] = self.entry
+
+    def __call__(self, grid: Grid, values: Sequence[int | float | bool]) -> None:
+        """Run with addresses for pointers and numbers for scalars, in the order of the text."""
+        from triton.runtime.interpreter import GridExecutor
+
+        names = list(self.entry.__code__.co_varnames[: self.entry.__code__.co_argcount])
+        arguments = [_argument(v, t) for v, t in zip(values, self.types, strict=True)]
+        with _lock, _faithful(), np.errstate(all="ignore"):
+            GridExecutor(self.entry, names, grid)(*arguments)
+
+
+def _argument(value: int | float | bool, kind: str) -> Any:
+    import triton.language as tl
+    from triton.runtime.interpreter import TensorHandle, _get_np_dtype
+
+    ty = tl.str_to_ty(kind, None)
+    handle = TensorHandle(np.array([value], dtype=_get_np_dtype(ty)), ty)
+    return tl.tensor(handle, ty)
+
+
+@contextmanager
+def _faithful() -> Iterator[None]:
+    """The interpreter as the compiler behaves: integers wrap, and a combine function runs on whole tiles.
+
+    (By default it stops at an int32 overflow, and calls a combine function once for every element.)
+    """
+    from triton.runtime import interpreter as it
+
+    builder = it.interpreter_builder
+    before = builder.options, it.ReduceOps.generic_reduce, it.ScanOps.generic_scan
+    builder.options = replace(builder.options, sanitize_overflow=False)
+    it.ReduceOps.generic_reduce = _reduce
+    it.ScanOps.generic_scan = _scan
+    try:
+        yield
+    finally:
+        builder.options, it.ReduceOps.generic_reduce, it.ScanOps.generic_scan = before
+
+
+def _combined(op: Any, left: list[Any], right: list[Any], like: Sequence[Any]) -> list[Any]:
+    args = [op.to_tensor(d, t.dtype) for d, t in zip([*left, *right], [*like, *like], strict=True)]
+    out = op.combine_fn.fn(*args)
+    return [t.handle.data for t in (out if isinstance(out, tuple) else (out,))]
+
+
+def _reduce(self: Any, tiles: Sequence[Any]) -> list[Any]:
+    """Halves against halves along the axis; an odd last element is carried over."""
+    axis = self.axis
+    parts = [t.handle.data for t in tiles]
+    while (n := parts[0].shape[axis]) > 1:
+        half = n // 2
+        low, high, rest = ([_cut(p, axis, a, b) for p in parts] for a, b in ((0, half), (half, 2 * half), (2 * half, n)))
+        done = [np.broadcast_to(d, x.shape) for d, x in zip(_combined(self, low, high, tiles), low, strict=True)]
+        parts = [np.concatenate([d, r], axis) if r.shape[axis] else d for d, r in zip(done, rest, strict=True)]
+    return [self.to_tensor(np.squeeze(p, axis), t.dtype) for p, t in zip(parts, tiles, strict=True)]
+
+
+def _scan(self: Any, tiles: Sequence[Any]) -> list[Any]:
+    """The running fold in log2(n) steps (Hillis and Steele, CACM 29(12), 1986): right for associative functions."""
+    axis = self.axis
+    parts = [t.handle.data for t in tiles]
+    n, step = parts[0].shape[axis], 1
+    while step < n:
+        left = [_cut(p, axis, 0, n - step) for p in parts]
+        right = [_cut(p, axis, step, n) for p in parts]
+        done = [np.broadcast_to(d, x.shape) for d, x in zip(_combined(self, left, right, tiles), right, strict=True)]
+        parts = [np.concatenate([_cut(p, axis, 0, step), d], axis) for p, d in zip(parts, done, strict=True)]
+        step *= 2
+    return [self.to_tensor(p, t.dtype) for p, t in zip(parts, tiles, strict=True)]
+
+
+def _cut(a: Any, axis: int, start: int, stop: int) -> Any:
+    return a[(slice(None),) * axis + (slice(start, stop),)]
