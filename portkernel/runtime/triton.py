@@ -45,7 +45,9 @@ class Driver:
             found = [g for g in gpus if wanted.lower() in g.name.lower() or wanted == g.memory]
         if not found:
             known = ", ".join(d.name for d in self.devices())
-            raise NoDeviceError(f"device: expected a Triton device, got {wanted or memory!r}", hint=f"there are: {known}")
+            raise NoDeviceError(
+                f"device: expected a Triton device, got {wanted or memory!r}", hint=f"there are: {known}"
+            )
         return found[0]
 
     def target(self, device: Device) -> Target:
@@ -55,7 +57,9 @@ class Driver:
 
         facts = torch.cuda.get_device_properties(int(device.key.rpartition(":")[2]))
         if torch.version.hip:
-            return variant(find_target("amd-mi300x"), arch=facts.gcnArchName.split(":")[0], units=facts.multi_processor_count)
+            return variant(
+                find_target("amd-mi300x"), arch=facts.gcnArchName.split(":")[0], units=facts.multi_processor_count
+            )
         arch = f"sm_{facts.major}{facts.minor}"
         profile = "nvidia-h100" if facts.major >= 9 else "nvidia-a100"
         return variant(find_target(profile), arch=arch, units=facts.multi_processor_count)
@@ -168,7 +172,13 @@ class _Compiled:
         low, high = ref.extent
         if high == low:
             return self.status.data_ptr(), lambda: None
-        interface = {"version": 3, "typestr": "|u1", "shape": (high - low,), "data": (address + low, False), "strides": None}
+        interface = {
+            "version": 3,
+            "typestr": "|u1",
+            "shape": (high - low,),
+            "data": (address + low, False),
+            "strides": None,
+        }
         host = np.asarray(type("Bytes", (), {"__array_interface__": interface, "owner": owner})())
         on_device = self.torch.from_numpy(host).to(self.place)
 

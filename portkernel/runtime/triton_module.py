@@ -169,7 +169,9 @@ def _reduce(self: Any, tiles: Sequence[Any]) -> list[Any]:
     parts = [t.handle.data for t in tiles]
     while (n := parts[0].shape[axis]) > 1:
         half = n // 2
-        low, high, rest = ([_cut(p, axis, a, b) for p in parts] for a, b in ((0, half), (half, 2 * half), (2 * half, n)))
+        low, high, rest = (
+            [_cut(p, axis, a, b) for p in parts] for a, b in ((0, half), (half, 2 * half), (2 * half, n))
+        )
         done = [np.broadcast_to(d, x.shape) for d, x in zip(_combined(self, low, high, tiles), low, strict=True)]
         parts = [np.concatenate([d, r], axis) if r.shape[axis] else d for d, r in zip(done, rest, strict=True)]
     return [self.to_tensor(np.squeeze(p, axis), t.dtype) for p, t in zip(parts, tiles, strict=True)]

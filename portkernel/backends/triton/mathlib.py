@@ -1,0 +1,5 @@
+"""Elementary functions in Triton's own primitives."""
+
+from __future__ import annotations
+
+FUNCTIONS: dict[str, str] = {}
