@@ -1,0 +1,141 @@
+"""Dot products on one thread: packed panels and a register-blocked micro-kernel of vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...ir import Dot, Value
+from ...ir.simt import Mad, Vec
+from .build import Index, Values
+from .lower_memory import guarded
+from .state import State, Storage
+
+Operand = Callable[[tuple[Index, ...], int], Value]
+
+
+def panel(s: State, dtype_bytes: int, height: int, width: int) -> tuple[int, int, int]:
+    """Rows, vectors and lanes of the block of accumulators that stays in registers.
+
+    Sixteen vector registers hold 6 × 2 accumulators, two vectors of the right operand and one splat of the left.
+    """
+    lanes = max(1, min(s.target.vector_bytes // dtype_bytes, 16))
+    vectors = 2 if width > lanes else 1
+    rows = min(range(1, 7), key=lambda r: (-(-height // r) * (r * vectors + vectors + 1), -r))
+    return rows, vectors, lanes
+
+
+def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: Storage) -> None:
+    """Add the products to ``target``. ``left`` is row-major; ``right`` is packed here in panels of columns."""
+    b = s.b
+    shape = target.shape
+    height, width, depth = shape[-2], shape[-1], op.a.tile.shape[-1]
+    rows, vectors, lanes = panel(s, target.dtype.itemsize, height, width)
+    columns = vectors * lanes
+    panels = -(-width // columns)
+    packed = s.buffer(panels * columns * depth, op.result.tile.dtype, "the packed right operand", op.loc)
+
+    def batch(n: Index, _: Values) -> Values:
+        lead: tuple[Index, ...] = (n,) if len(shape) == 3 else ()
+        guarded(s, [op.b], op.b.tile.size, lambda: _pack(s, packed, right, lead, depth, width, columns, lanes))
+        kernel = _Kernel(s, op, target, left, packed, lead, rows, vectors, lanes)
+
+        def sweep(p: Index, _: Values) -> Values:
+            kernel.column(p)
+            return ()
+
+        b.loop(panels, sweep)
+        return ()
+
+    b.loop(shape[0] if len(shape) == 3 else 1, batch)
+
+
+def _pack(
+    s: State, packed: Value, right: Operand, lead: tuple[Index, ...], depth: int, width: int, columns: int, lanes: int
+) -> None:
+    """``packed[panel][k][column]``; columns past the edge are zero."""
+    b = s.b
+    kind = packed.pointer.dtype
+    whole = width // columns
+
+    def put(p: Index, k: Index, c: Index, value: Value) -> None:
+        place = b.add(b.mul(b.add(b.mul(p, depth), k), columns), c)
+        b.write(packed, place, b.cast(value, kind))
+
+    def row(k: Index, _: Values) -> Values:
+        def full(p: Index, _: Values) -> Values:
+            for c in range(0, columns, lanes):
+                put(p, k, c, right((*lead, k, b.add(b.mul(p, columns), c)), lanes))
+            return ()
+
+        b.loop(whole, full)
+        if width % columns:
+
+            def edge(c: Index, _: Values) -> Values:
+                put(whole, k, c, right((*lead, k, b.add(c, whole * columns)), 1))
+                return ()
+
+            def zero(c: Index, _: Values) -> Values:
+                put(whole, k, c, b.const(0.0 if kind.is_float else 0, kind))
+                return ()
+
+            b.loop(width % columns, edge)
+            b.loop(columns, zero, start=width % columns)
+        return ()
+
+    b.loop(depth, row)
+
+
+class _Kernel:
+    """The micro-kernel over one panel of columns."""
+
+    def __init__(
+        self, s: State, op: Dot, target: Storage, left: Storage, packed: Value, lead: tuple[Index, ...],
+        rows: int, vectors: int, lanes: int,
+    ) -> None:  # fmt: skip
+        self.s = s
+        self.depth = op.a.tile.shape[-1]
+        self.target, self.left, self.packed, self.lead = target, left, packed, lead
+        self.rows, self.vectors, self.lanes = rows, vectors, lanes
+
+    def column(self, p: Index) -> None:
+        """All rows of panel ``p``: blocks of ``rows``, then what is left."""
+        b = self.s.b
+        height = self.target.shape[-2]
+
+        def block(i: Index, _: Values) -> Values:
+            self.block(p, b.mul(i, self.rows), self.rows)
+            return ()
+
+        b.loop(height // self.rows, block)
+        if height % self.rows:
+            self.block(p, height - height % self.rows, height % self.rows)
+
+    def block(self, p: Index, row: Index, rows: int) -> None:
+        b = self.s.b
+        columns = self.vectors * self.lanes
+        kind = Vec(self.target.dtype, self.lanes)
+        cells = [(r, v) for r in range(rows) for v in range(self.vectors)]
+        places = [
+            self.target.place(b, (*self.lead, b.add(row, r), b.add(b.mul(p, columns), v * self.lanes)), 0)
+            for r, v in cells
+        ]
+        panel_start = b.mul(p, self.depth * columns)
+
+        def step(k: Index, acc: Values) -> Values:
+            here = b.add(panel_start, b.mul(k, columns))
+            ys = [b.read(self.packed, b.add(here, v * self.lanes), self.lanes, True) for v in range(self.vectors)]
+            found: list[Value] = []
+            for r in range(rows):
+                x = b.read(self.left.pointer, self.left.place(b, (*self.lead, b.add(row, r), k), 0))
+                x = b.splat(b.cast(x, kind.dtype), self.lanes)
+                for v in range(self.vectors):
+                    old = acc[r * self.vectors + v]
+                    if kind.dtype.is_float:
+                        found.append(b.pure(Mad, kind, x=x, y=ys[v], z=old))
+                    else:
+                        found.append(b.binary("add", b.binary("mul", x, ys[v]), old))
+            return tuple(found)
+
+        inits = tuple(b.read(self.target.pointer, place, self.lanes) for place in places)
+        for place, value in zip(places, b.loop(self.depth, step, inits=inits, unroll=4), strict=True):
+            b.write(self.target.pointer, place, value)

@@ -1,0 +1,259 @@
+"""Folds along an axis: reductions, arg-reductions, scans.
+
+A *line* is what is folded to one element. With as many lines as threads, each thread folds whole lines; with fewer, the
+threads share a line in parts, and the parts are folded in order through local memory. No shuffles, no lane width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ...dtypes import int32
+from ...ir import ArgReduce, Block, Reduce, Scan, Value
+from ...lang.functions import FOLDS
+from .build import Index, Values
+from .layout import Cyclic
+from .lower_elementwise import element
+from .lower_memory import guarded
+from .state import State, Storage
+
+Place = tuple[Index, ...]
+Combine = Callable[[Values, Values], Values]
+Inline = Callable[[State, Block, Values], Values]
+
+
+def _combiner(s: State, op: Reduce | ArgReduce | Scan, inline: Inline) -> Combine:
+    """One step of the fold: the accumulators with the next elements."""
+    if isinstance(op, ArgReduce):
+        return lambda acc, new: _better(s, op, acc, new)
+    body = op.body
+    if body is not None:
+        return lambda acc, new: inline(s, body, (*acc, *new))
+    fn = FOLDS[op.fn]
+    return lambda acc, new: (s.b.binary(fn, acc[0], new[0]),)
+
+
+def _better(s: State, op: ArgReduce, acc: Values, new: Values) -> Values:
+    """``(value, index)`` of the better one; the earlier of equals, the first NaN before all."""
+    b = s.b
+    wins = b.binary("gt" if op.fn == "argmax" else "lt", new[0], acc[0])
+    if new[0].vec.dtype.is_float:
+        first_nan = b.binary("and", b.binary("ne", new[0], new[0]), b.binary("eq", acc[0], acc[0]))
+        wins = b.binary("or", wins, first_nan)
+    return b.select(wins, new[0], acc[0]), b.select(wins, new[1], acc[1])
+
+
+def _elements(s: State, op: Reduce | ArgReduce | Scan, line: Place, k: Index) -> Values:
+    """The elements at position ``k`` of a line; for an arg-reduction, also the position."""
+    index = (*line[: op.axis], k, *line[op.axis :])
+    if not isinstance(op, ArgReduce):
+        return tuple(element(s, x, index, 0) for x in op.xs)
+    place = s.b.const(k, int32) if isinstance(k, int) else s.b.cast(k, int32)
+    return element(s, op.x, index, 0), place
+
+
+def _fold(
+    s: State, first: Values, start: Index, stop: Index, step: int, at: Callable[[Index], Values], combine: Combine
+) -> Values:
+    """``first`` combined with the elements at ``range(start, stop, step)``."""
+    return s.b.loop(stop, lambda k, acc: combine(acc, at(k)), start=start, step=step, inits=first)
+
+
+def lower_reduce(s: State, op: Reduce | ArgReduce, inline: Inline) -> None:
+    """The results are stored where the plan says; a scalar result is a register of every thread."""
+    xs = op.xs if isinstance(op, Reduce) else (op.x,)
+    length = xs[0].tile.shape[op.axis]
+    kept = op.results[0].tile.shape
+    lines = op.results[0].tile.size
+    combine = _combiner(s, op, inline)
+    if s.threads == 1 or lines >= s.threads:
+        _whole_lines(s, op, xs, kept, length, combine)
+        return
+    parts = max(1, min(length, s.threads // lines))
+    chunk = -(-length // parts)
+    parts = -(-length // chunk)
+    ordered = isinstance(op, ArgReduce) or op.body is not None
+    kinds = [x.tile.dtype for x in xs] + ([int32] if isinstance(op, ArgReduce) else [])
+    partial = [s.allocate((lines, parts), kind, False, "the partial results of a fold", op.loc) for kind in kinds]
+
+    def part(line: Place, g: Index) -> None:
+        if ordered:
+            start, step = s.b.mul(g, chunk), 1
+            stop: Index = length if parts == 1 else s.b.add(start, chunk)
+            if length % chunk and not isinstance(stop, int):
+                stop = s.b.select(s.b.binary("lt", stop, s.b.value(length)), stop, s.b.value(length))
+        else:
+            start, stop, step = g, length, parts
+        found = _fold(
+            s,
+            _elements(s, op, line, start),
+            s.b.add(start, step),
+            stop,
+            step,
+            lambda k: _elements(s, op, line, k),
+            combine,
+        )
+        for storage, value in zip(partial, found, strict=True):
+            s.b.write(storage.pointer, s.b.add(s.b.mul(s.b.flat(line, kept), parts), g), value)
+
+    for storage in partial:
+        s.before_write(storage)
+    _share(s, kept, parts, part)
+    s.dirty = True
+    s.fence()
+    _finish(s, op, kept, lambda line: _fold_parts(s, partial, kept, parts, line, combine))
+
+
+def _fold_parts(
+    s: State, partial: list[Storage], kept: tuple[int, ...], parts: int, line: Place, combine: Combine
+) -> Values:
+    corner = s.b.mul(s.b.flat(line, kept), parts)
+
+    def at(g: Index) -> Values:
+        return tuple(s.b.read(p.pointer, s.b.add(corner, g)) for p in partial)
+
+    s.dirty = True
+    return _fold(s, at(0), 1, parts, 1, at, combine)
+
+
+def _share(s: State, kept: tuple[int, ...], parts: int, visit: Callable[[Place, Index], None]) -> None:
+    """Give every thread its line and its part of the line; threads that are left over do nothing."""
+    b = s.b
+    if s.threads == 1:
+        s.each(kept, lambda line, _, __: visit(line, 0))
+        return
+    if parts == 1:
+        Cyclic(kept, s.threads).each(b, lambda line, _, __: visit(line, 0))
+        return
+    lines = 1
+    for n in kept:
+        lines *= n
+
+    def mine() -> Values:
+        visit(b.unflat(b.div(b.thread(), parts), kept), b.mod(b.thread(), parts))
+        return ()
+
+    b.branch(True if lines * parts == s.threads else b.less(b.thread(), lines * parts), mine)
+
+
+def _whole_lines(
+    s: State,
+    op: Reduce | ArgReduce,
+    xs: tuple[Value, ...],
+    kept: tuple[int, ...],
+    length: int,
+    combine: Combine,
+) -> None:
+    def line_of(line: Place) -> Values:
+        return _fold(s, _elements(s, op, line, 0), 1, length, 1, lambda k: _elements(s, op, line, k), combine)
+
+    _finish(s, op, kept, line_of, xs)
+
+
+def _finish(
+    s: State,
+    op: Reduce | ArgReduce,
+    kept: tuple[int, ...],
+    result: Callable[[Place], Values],
+    roots: tuple[Value, ...] = (),
+) -> None:
+    """Store ``result(line)`` for every line."""
+    places = range(1, 2) if isinstance(op, ArgReduce) else range(len(op.results))
+    storages = []
+    for r in op.results:
+        own = s.plan.stored[r] if kept else False
+        storages.append(s.allocate(kept, r.tile.dtype, own, f"the tile {r.type}", op.loc))
+
+    def visit(line: Place, register: Index, _: int) -> None:
+        found = result(line)
+        for k, storage in zip(places, storages, strict=True):
+            s.b.write(storage.pointer, storage.place(s.b, line, register), found[k])
+
+    for storage in storages:
+        s.before_write(storage)
+    size = roots[0].tile.size if roots else 0
+    guarded(s, roots, size, lambda: s.each(kept, visit))
+    for r, storage in zip(op.results, storages, strict=True):
+        s.after_write(storage)
+        if kept:
+            s.stored[r] = storage
+        else:
+            s.dirty = True
+            s.scalars[r] = s.b.read(storage.pointer, 0)
+
+
+def lower_scan(s: State, op: Scan, inline: Inline) -> None:
+    """Each part of a line is scanned into the result; then the parts before it are combined in front."""
+    shape = op.xs[0].tile.shape
+    length = shape[op.axis]
+    kept = shape[: op.axis] + shape[op.axis + 1 :]
+    lines = op.xs[0].tile.size // length
+    combine = _combiner(s, op, inline)
+    parts = max(1, min(length, s.threads // lines))
+    chunk = -(-length // parts)
+    parts = -(-length // chunk)
+    stored = [s.allocate(shape, r.tile.dtype, False, f"the tile {r.type}", op.loc) for r in op.results]
+    totals: list[Storage] = []
+    if parts > 1:
+        totals = [s.allocate((lines, parts), x.tile.dtype, False, "the totals of a scan", op.loc) for x in op.xs]
+
+    def place(k: Index) -> Index:
+        return s.b.sub(length - 1, k) if op.reverse else k
+
+    def write(line: Place, k: Index, values: Values) -> None:
+        index = (*line[: op.axis], place(k), *line[op.axis :])
+        for storage, value in zip(stored, values, strict=True):
+            s.b.write(storage.pointer, storage.place(s.b, index, 0), value)
+
+    def bounds(g: Index) -> tuple[Index, Index]:
+        start = s.b.mul(g, chunk)
+        stop: Index = length if parts == 1 else s.b.add(start, chunk)
+        if length % chunk and not isinstance(stop, int):
+            stop = s.b.select(s.b.binary("lt", stop, s.b.value(length)), stop, s.b.value(length))
+        return start, stop
+
+    def scan_part(line: Place, g: Index) -> None:
+        start, stop = bounds(g)
+        first = _elements(s, op, line, place(start))
+        write(line, start, first)
+
+        def step(k: Index, acc: Values) -> Values:
+            found = combine(acc, _elements(s, op, line, place(k)))
+            write(line, k, found)
+            return found
+
+        last = s.b.loop(stop, step, start=s.b.add(start, 1), inits=first)
+        for storage, value in zip(totals, last):  # none if a line has one part
+            s.b.write(storage.pointer, s.b.add(s.b.mul(s.b.flat(line, kept), parts), g), value)
+
+    def add_before(line: Place, g: Index) -> None:
+        corner = s.b.mul(s.b.flat(line, kept), parts)
+
+        def total(j: Index) -> Values:
+            return tuple(s.b.read(t.pointer, s.b.add(corner, j)) for t in totals)
+
+        def later() -> Values:
+            before = _fold(s, total(0), 1, g, 1, total, combine)
+            start, stop = bounds(g)
+
+            def step(k: Index, _: Values) -> Values:
+                index = (*line[: op.axis], place(k), *line[op.axis :])
+                old = tuple(s.b.read(t.pointer, t.place(s.b, index, 0)) for t in stored)
+                write(line, k, combine(before, old))
+                return ()
+
+            s.b.loop(stop, step, start=start)
+            return ()
+
+        s.b.branch(s.b.less(0, g), later)
+
+    for storage in (*stored, *totals):
+        s.before_write(storage)
+    guarded(s, op.xs, op.xs[0].tile.size, lambda: _share(s, kept, parts, scan_part))
+    if parts > 1:
+        s.dirty = True
+        s.fence()
+        _share(s, kept, parts, add_before)
+    for r, storage in zip(op.results, stored, strict=True):
+        s.after_write(storage)
+        s.stored[r] = storage

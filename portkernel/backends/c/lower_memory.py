@@ -1,0 +1,199 @@
+"""Loads, stores, gathers and scatters: addresses, bounds, padding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ...dtypes import int64, uint64
+from ...ir import AtomicCAS, AtomicRMW, Dim, Gather, Load, Op, Scatter, Store, Stride, Value
+from ...ir.simt import Pack, Vec
+from .build import Index, Values
+from .state import Box, State
+
+Place = tuple[Index, ...]
+ElementOf = Callable[[State, Value, Place, Index, int], Value]
+
+
+def size_of(s: State, tensor: Value, axis: int) -> Index:
+    """The size of ``tensor`` along ``axis``: known, or int64."""
+    known = tensor.tensor.shape[axis]
+    return known if known is not None else s.b.pure(Dim, Vec(int64), tensor=tensor, axis=axis)
+
+
+def stride_of(s: State, tensor: Value, axis: int) -> Index:
+    """The stride of ``tensor`` along ``axis`` in elements: known, or int64."""
+    known = tensor.tensor.strides[axis]
+    return known if known is not None else s.b.pure(Stride, Vec(int64), tensor=tensor, axis=axis)
+
+
+def _wide_scalar(s: State, value: Value) -> Index:
+    known = s.constants.get(value)
+    return int(known) if known is not None else s.b.wide(s.scalars[value])
+
+
+def open_box(s: State, op: Load | Store) -> Box:
+    """The place of ``op``'s box, computed where ``op`` stands."""
+    offsets = tuple(_wide_scalar(s, v) for v in op.offsets)
+    corner: Index = 0
+    for axis, offset in enumerate(offsets):
+        corner = s.b.add(corner, s.b.mul(offset, stride_of(s, op.tensor, axis)))
+    box = s.boxes[op] = Box(op.tensor, offsets, corner)
+    return box
+
+
+def address(s: State, tensor: Value, corner: Index, index: Place) -> Index:
+    """``corner + index · strides``, int64."""
+    total = corner
+    for axis, i in enumerate(index):
+        total = s.b.add(total, s.b.mul(s.b.wide(i), stride_of(s, tensor, axis)))
+    return total if not isinstance(total, int) else s.b.const(total, int64)
+
+
+def _within(s: State, coordinate: Index, size: Index) -> Value | bool:
+    """``0 <= coordinate < size`` in one comparison of unsigned numbers."""
+    if isinstance(coordinate, int) and isinstance(size, int):
+        return 0 <= coordinate < size
+    if isinstance(coordinate, int) and coordinate < 0:
+        return False
+    x, y = (s.b.const(v, uint64) if isinstance(v, int) else s.b.cast(v, uint64) for v in (coordinate, size))
+    return s.b.binary("lt", x, y)
+
+
+def _box_checks(s: State, op: Load | Store, index: Place) -> Value | bool:
+    """Whether the element ``index`` of the box lies inside the tensor."""
+    if op in s.inside:
+        return True
+    box = s.boxes[op]
+    checks: list[Value | bool] = []
+    for axis, (offset, i) in enumerate(zip(box.offsets, index, strict=True)):
+        checks.append(_within(s, s.b.add(offset, s.b.wide(i)), size_of(s, op.tensor, axis)))
+    return s.b.both(checks)
+
+
+def box_inside(s: State, op: Load | Store) -> Value | bool:
+    """Whether the whole box lies inside the tensor."""
+    box = s.boxes[op]
+    shape = op.value.tile.shape if isinstance(op, Store) else op.result.tile.shape
+    checks: list[Value | bool] = []
+    for axis, (offset, n) in enumerate(zip(box.offsets, shape, strict=True)):
+        size = size_of(s, op.tensor, axis)
+        checks.append(offset >= 0 if isinstance(offset, int) else _not(s, s.b.less(offset, 0)))
+        checks.append(_not(s, s.b.less(size, s.b.add(offset, n))))
+    return s.b.both(checks)
+
+
+def _not(s: State, x: Value | bool) -> Value | bool:
+    if isinstance(x, bool):
+        return not x
+    return s.b.binary("eq", x, s.b.const(False, x.vec.dtype))
+
+
+def load_element(s: State, op: Load, index: Place, lanes: int) -> Value:
+    """``lanes`` elements of a load, or the pad."""
+    ok = _box_checks(s, op, index)
+    if lanes > 1 and (ok is not True or op.tensor.tensor.strides[-1] not in (0, 1)):
+        ones = tuple(load_element(s, op, (*index[:-1], s.b.add(index[-1], lane)), 1) for lane in range(lanes))
+        return s.b.pure(Pack, Vec(op.result.tile.dtype, lanes), xs=ones)
+    pointer = s.base(op.tensor)
+    place = address(s, op.tensor, s.boxes[op].corner, index)
+    if lanes > 1 and op.tensor.tensor.strides[-1] == 0:
+        return s.b.splat(s.b.read(pointer, place), lanes)
+    return s.b.branch(ok, lambda: (s.b.read(pointer, place, lanes),), lambda: (s.scalars[op.pad],))[0]
+
+
+def store_element(s: State, op: Store, index: Place, value: Value) -> None:
+    """Write one element, or a vector of neighbours whose box is known to lie inside."""
+    lanes = value.vec.lanes
+    ok = _box_checks(s, op, index)
+    assert lanes == 1 or (ok is True and op.tensor.tensor.strides[-1] == 1)
+    pointer = s.base(op.tensor)
+    place = address(s, op.tensor, s.boxes[op].corner, index)
+
+    def write() -> Values:
+        s.b.write(pointer, place, value)
+        return ()
+
+    s.b.branch(ok, write)
+
+
+def irregular(
+    s: State, op: Gather | Scatter | AtomicRMW | AtomicCAS, index: Place, register: Index, of: ElementOf
+) -> tuple[Value | bool, Index]:
+    """Whether the element is to be touched, and its address."""
+    checks: list[Value | bool] = []
+    if op.mask is not None:
+        checks.append(of(s, op.mask, index, register, 1))
+    place: Index = 0
+    for axis, value in enumerate(op.indices):
+        known = s.constants.get(value)
+        raw = of(s, value, index, register, 1)
+        coordinate: Index = int(known) if known is not None else s.b.wide(raw)
+        checks.append(_within(s, coordinate, size_of(s, op.tensor, axis)))
+        place = s.b.add(place, s.b.mul(coordinate, stride_of(s, op.tensor, axis)))
+    return s.b.both(checks), place if not isinstance(place, int) else s.b.const(place, int64)
+
+
+def gather_element(s: State, op: Gather, index: Place, register: Index, lanes: int, of: ElementOf) -> Value:
+    """``lanes`` elements of a gather, or the pad."""
+    if lanes > 1:
+        ones = tuple(
+            of(s, op.result, (*index[:-1], s.b.add(index[-1], lane)), s.b.add(register, lane), 1)
+            for lane in range(lanes)
+        )
+        return s.b.pure(Pack, Vec(op.result.tile.dtype, lanes), xs=ones)
+    ok, place = irregular(s, op, index, register, of)
+    pointer = s.base(op.tensor)
+    return s.b.branch(ok, lambda: (s.b.read(pointer, place),), lambda: (s.scalars[op.pad],))[0]
+
+
+def scatter_element(s: State, op: Scatter, index: Place, register: Index, of: ElementOf) -> None:
+    """Write one element of a scatter."""
+    ok, place = irregular(s, op, index, register, of)
+    pointer = s.base(op.tensor)
+
+    def write() -> Values:
+        s.b.write(pointer, place, of(s, op.value, index, register, 1))
+        return ()
+
+    s.b.branch(ok, write)
+
+
+def lazy_leaves(s: State, roots: Iterable[Value]) -> list[Op]:
+    """The loads and gathers that are read while ``roots`` are computed, in a stable order."""
+    found: dict[Op, None] = {}
+    seen: set[Value] = set()
+    stack = list(roots)
+    while stack:
+        value = stack.pop()
+        if value in seen or value in s.stored or value not in s.makers or not value.tile.shape:
+            continue
+        seen.add(value)
+        op = s.makers[value]
+        if isinstance(op, (Load, Gather)):
+            found[op] = None
+        stack.extend(x for x in op.operands if x not in s.func.tensors)
+    return list(found)
+
+
+def guarded(s: State, roots: Iterable[Value], size: int, body: Callable[[], None], *also: Store) -> None:
+    """``body``, once unchecked for boxes that lie inside their tensors and once for those that do not.
+
+    Only where one thread does the work: elsewhere a check for each element costs less than the text twice.
+    """
+    boxes: list[Load | Store] = [*also, *(op for op in lazy_leaves(s, roots) if isinstance(op, Load))]
+    if s.threads > 1 or size < 8 or not boxes:
+        body()
+        return
+    before = s.inside
+
+    def fast() -> Values:
+        s.inside = before | frozenset(boxes)
+        body()
+        s.inside = before
+        return ()
+
+    def slow() -> Values:
+        body()
+        return ()
+
+    s.b.branch(s.b.both([box_inside(s, op) for op in boxes if op not in before]), fast, slow)
