@@ -49,7 +49,7 @@ def layer_norm(
         pk.store(out, (i, k), y.astype(out.dtype))
 
 
-EPS = 1e-5
+EPS = float(np.float32(1e-5))  # a Python float arrives as float32
 
 
 def _reference(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:

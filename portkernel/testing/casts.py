@@ -7,7 +7,7 @@ import numpy as np
 import portkernel as pk
 
 from ..catalog import Array, Launchable
-from ..dtypes import ALL, DType
+from ..dtypes import ALL, DType, as_dtype
 from .case import Launch, Table, like, specials
 
 table = Table()
@@ -15,7 +15,7 @@ table = Table()
 
 def convert(x: Array, dtype: DType) -> Array:
     """The contract: nearest even; float to integer truncates and saturates, NaN gives 0; to bool, nonzero."""
-    source = pk.as_dtype(x.dtype)
+    source = as_dtype(x.dtype)
     with np.errstate(all="ignore"):
         if dtype.is_bool:
             return np.asarray(x.astype(np.float64) != 0) if source.is_float else x != 0

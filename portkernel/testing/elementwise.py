@@ -85,7 +85,9 @@ def _unary(fn: Function) -> None:
         operand = x.astype(working.np)
         with np.errstate(all="ignore"):
             if working.is_float:
-                exact = _meaning(fn.name)(_wide(operand, working))
+                # What is exact is computed in the working dtype: a detour through a wider one would round twice.
+                wide = _wide(operand, working) if fn.ulp else operand.astype(np.float64 if dtype.bits == 64 else np.float32)
+                exact = _meaning(fn.name)(wide)
                 want = exact.astype(result.np)
             else:
                 want = exact = _meaning(fn.name)(operand)

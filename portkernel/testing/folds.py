@@ -141,7 +141,7 @@ def welford(n, mean, m2, n_b, mean_b, m2_b):  # type: ignore[no-untyped-def]  # 
 @pk.kernel
 def welford_kernel(x, mean, variance):
     tile = pk.load(x, (0, 0), (7, 37))
-    n, m, m2 = pk.reduce((pk.ones_like(tile), tile, pk.zeros_like(tile)), 1, welford)
+    n, m, m2 = pk.reduce((pk.full_like(tile, 1), tile, pk.zeros_like(tile)), 1, welford)
     pk.store(mean, (0,), m)
     pk.store(variance, (0,), m2 / n)
 
