@@ -62,6 +62,8 @@ class Dialect:
     pieces: ClassVar[dict[str, str]] = {}
     """Pieces of prelude that this language has a better text for."""
     max_lanes: ClassVar[int] = 1
+    pointer_offsets: ClassVar[bool] = False
+    """Whether a buffer cannot start at any element, so that an offset follows each pointer."""
 
     # --- types ---------------------------------------------------------------------------------------------------
 

@@ -204,6 +204,10 @@ class Emitter:
                 space = d.spaces["global"]
                 const = "" if value in written else "const "
                 found.append(f"{space}{const}{pointer.removeprefix(space)} {d.restrict} {name}")
+                if d.pointer_offsets:
+                    offset = self.names.fresh(f"{name}_offset")
+                    found.append(f"{long} {offset}")
+                    self.out.line(f"{name} += {offset};")
                 found += [f"{long} {name}_size{i}" for i, n in enumerate(value.type.shape) if n is None]
                 found += [f"{long} {name}_stride{i}" for i, n in enumerate(value.type.strides) if n is None]
                 for i in range(value.type.rank):

@@ -44,6 +44,7 @@ class OpenCL(Dialect):
     compare_and_swap: ClassVar[dict[int, str]] = {32: "atomic_cmpxchg", 64: "atom_cmpxchg"}
     float_atomics = frozenset({("xchg", "float32")})
     max_lanes = 16
+    pointer_offsets = True
 
     def cast(self, x: Expr, to: Vec) -> Expr:
         return super().cast(x, to) if to.lanes == 1 else call(self.convert_function(to), x)
