@@ -198,6 +198,8 @@ class Calls(Expressions):
         if fn in (all, any):
             return self._all_any(fn, args)
         if fn in _CONSTANT_ONLY or fn in _CASTS:
+            for value in (*args, *kwargs.values()):
+                self.constant(value, f"{name}()")
             return self._native(fn, args, kwargs)
         if fn is map:
             return tuple(self.apply(args[0], items, {}, node) for items in zip(*args[1:]))

@@ -108,9 +108,8 @@ class Statements(Calls):
             )
         value = self.eval(stmt.value)
         self.at(stmt)
-        if isinstance(before, list):
-            before = tuple(before) if isinstance(value, tuple) else before
-        self.assign(target, self.binary(type(stmt.op), before, value))
+        result = self.binary(type(stmt.op), before, value)
+        self.assign(target, self.owned(result) if isinstance(result, list) else result)
         return Flow.NEXT
 
     def _assert(self, stmt: ast.Assert) -> Outcome:

@@ -6,7 +6,7 @@ The same objects serve the compiler (operators append IR) and eager execution (t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 
@@ -56,6 +56,44 @@ class TileValue:
     @property
     def type(self) -> Tile:
         return self.value.tile
+
+    if TYPE_CHECKING:  # attached by lang.operators; declared here for type checkers
+
+        def __add__(self, other: TileLike) -> TileValue: ...
+
+        __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = __add__
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = __add__
+        __and__ = __or__ = __xor__ = __lshift__ = __rshift__ = __lt__ = __le__ = __gt__ = __ge__ = __add__
+        __rand__ = __ror__ = __rxor__ = __rlshift__ = __rrshift__ = __add__
+
+        def __eq__(self, other: TileLike) -> TileValue: ...  # type: ignore[override]
+        def __ne__(self, other: TileLike) -> TileValue: ...  # type: ignore[override]
+        def __neg__(self) -> TileValue: ...
+
+        __pos__ = __invert__ = __abs__ = __neg__
+
+        @property
+        def T(self) -> TileValue: ...
+        def astype(self, dtype: object) -> TileValue: ...
+        def reshape(self, *shape: int | Sequence[int]) -> TileValue: ...
+        def transpose(self, *axes: int | Sequence[int]) -> TileValue: ...
+        def sum(
+            self, axis: int | Sequence[int] | None = None, dtype: object = None, keepdims: bool = False
+        ) -> TileValue: ...
+
+        prod = mean = sum
+
+        def max(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> TileValue: ...
+
+        min = any = all = max
+
+        def argmax(self, axis: int | None = None, keepdims: bool = False) -> TileValue: ...
+
+        argmin = argmax
+
+        def cumsum(self, axis: int | None = None, dtype: object = None, reverse: bool = False) -> TileValue: ...
+
+        cumprod = cumsum
 
     def __repr__(self) -> str:
         concrete = builder().concrete(self.value) if current() is not None else None
@@ -151,7 +189,7 @@ class TensorValue:
     def size(self) -> TileValue | int:
         total: TileValue | int = 1
         for n in self.shape:
-            total = total * n  # type: ignore[operator]  # operators are attached in lang.operators
+            total = total * n
         return total
 
     def _fact(self, known: int | None, op: _FactOp, axis: int) -> TileValue | int:
@@ -249,7 +287,9 @@ def broadcast(x: TileValue, shape: tuple[int, ...]) -> TileValue:
 def static_int(x: object, where: str) -> int:
     """A compile-time integer."""
     if isinstance(x, TileValue):
-        return x.__index__()
+        if not x.dtype.is_integer:
+            raise DTypeError(f"{where}: expected an integer, got {x.dtype}")
+        return int(x._concrete(where))
     if isinstance(x, (int, np.integer)) and not isinstance(x, bool):
         return int(x)
     raise NotConstantError(f"{where}: expected a constant integer, got {x!r}")
