@@ -1,6 +1,6 @@
 """The kernel language: every operator is an ordinary function that builds IR (or, eagerly, computes)."""
 
-from . import operators  # attaches Python's operators to tiles
+from . import operators  # noqa: F401  # attaches Python's operators to tiles
 from .elementwise import (
     abs,
     arctan2,
@@ -108,7 +108,7 @@ from .shape import (
 )  # fmt: skip
 from .values import TensorValue, TileValue
 
-OPERATORS: tuple[str, ...] = (
+__all__ = [
     "abs", "all", "any", "arange", "arctan2", "argmax", "argmin", "astype", "atomic_add", "atomic_and", "atomic_cas", "atomic_max",
     "atomic_min", "atomic_or", "atomic_xchg", "atomic_xor", "auto", "bitcast", "broadcast_to", "cdiv", "ceil", "clip", "concatenate",
     "constexpr", "cos", "cummax", "cummin", "cumprod", "cumsum", "device_assert", "device_print", "dot", "erf", "exp", "exp2",
@@ -117,7 +117,8 @@ OPERATORS: tuple[str, ...] = (
     "next_power_of_2", "num_programs", "ones", "permute", "philox", "power", "prod", "program_id", "rand", "randint", "randn",
     "reduce", "reshape", "round", "rsqrt", "scan", "scatter", "sigmoid", "sign", "sin", "sqrt", "squeeze", "static_assert",
     "static_print", "static_range", "store", "sum", "tan", "tanh", "transpose", "trunc", "where", "xor_sum", "zeros", "zeros_like",
-)  # fmt: skip
-"""What ``portkernel`` re-exports for use inside kernels."""
-
-__all__ = [*OPERATORS, "Auto", "ConstexprMarker", "TensorValue", "TileValue", "is_operator"]  # noqa: PLE0604
+    "Auto", "ConstexprMarker", "TensorValue", "TileValue", "is_operator",
+]  # fmt: skip
+_NOT_OPERATORS = frozenset({"Auto", "ConstexprMarker", "TensorValue", "TileValue", "is_operator"})
+OPERATORS: tuple[str, ...] = tuple(name for name in __all__ if name not in _NOT_OPERATORS)
+"""What ``portkernel`` re-exports for use inside kernels. ``__all__`` is a literal, so that type checkers can read it."""

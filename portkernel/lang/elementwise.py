@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..dtypes import DType, Scalar, as_dtype, bool_, float32, promote, weak_dtype
 from ..errors import DTypeError, ShapeError
 from ..ir import Binary, Select, Tile, Unary
@@ -80,7 +82,7 @@ def truth(x: TileLike, where_: str) -> TileValue:
     return tile if tile.dtype.is_bool else binary("ne", tile, 0)
 
 
-def _unary_operator(name: str, doc: str, python_name: str | None = None) -> object:
+def _unary_operator(name: str, doc: str, python_name: str | None = None) -> Callable[[TileLike], TileValue]:
     def function(x: TileLike) -> TileValue:
         return unary(name, x)
 
@@ -92,7 +94,7 @@ def _unary_operator(name: str, doc: str, python_name: str | None = None) -> obje
     return op(function)
 
 
-def _binary_operator(name: str, doc: str, python_name: str | None = None) -> object:
+def _binary_operator(name: str, doc: str, python_name: str | None = None) -> Callable[[TileLike, TileLike], TileValue]:
     def function(x: TileLike, y: TileLike) -> TileValue:
         return binary(name, x, y)
 
