@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
-from ir_tracing import if_, run
+from ir_tracing import if_, run, tensor, trace
 
 import portkernel.lang as pk
+from portkernel.backends.numpy import execute
 from portkernel.dtypes import float32, int64
 
 RNG = np.random.default_rng(1)
@@ -193,6 +196,49 @@ def test_compare_and_swap_gives_one_winner():
     run(kernel, 9, out=out, won=won)
     assert won[0] == 1
     assert out[0] == 0
+
+
+@pytest.mark.parametrize("places", [1, 5, 400])
+def test_compare_and_swap_equals_a_sequence(places):
+    def kernel(at, expected, value, out, old):
+        i = pk.program_id(0)
+        new, wanted = pk.load(value, i, 100), pk.load(expected, i, 100)
+        pk.store(old, i, pk.atomic_cas(out, pk.load(at, i, 100), wanted, new, mask=new != 1))
+
+    at = RNG.integers(0, places, 400)
+    wanted, value = RNG.integers(0, 3, (2, 400)).astype(np.int32)
+    out, old = np.zeros(places, np.int32), np.full(400, 99, np.int32)
+    state, before = [0] * places, []
+    for a, w, v in zip(at.tolist(), wanted.tolist(), value.tolist(), strict=True):
+        before.append(state[a] if v != 1 else 0)
+        if v != 1 and state[a] == w:
+            state[a] = v
+    run(kernel, 4, at=at, expected=wanted, value=value, out=out, old=old)
+    assert out.tolist() == state
+    assert old.tolist() == before
+
+
+def test_compare_and_swap_of_zero_d():
+    out = np.array(0, np.int32)
+    run(lambda out: pk.atomic_cas(out, (), pk.program_id(0), pk.program_id(0) + 1), 5, out=out)
+    assert out == 5
+
+
+def test_memory_stays_near_the_chunk():
+    def kernel(x, out):
+        i = pk.program_id(0)
+        pk.store(out, i, pk.load(x, i, 1024) * 2.0 + 1.0)
+
+    x, out = np.zeros(1 << 20, np.float32), np.ones(1 << 20, np.float32)
+    func = trace(kernel, {"x": tensor("float32"), "out": tensor("float32")})
+    peaks = []
+    for chunk in (1 << 18, 1 << 30):
+        tracemalloc.start()
+        execute(func, (1024, 1, 1), {"x": x, "out": out}, chunk)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[0] < 1 << 20
+    assert peaks[1] > 1 << 22
 
 
 def test_values_loaded_before_a_store_stay():

@@ -6,8 +6,6 @@ the edges. Every offset is clipped to ``[-side, n]`` first: farther out means th
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
@@ -171,23 +169,19 @@ def atomic(
     return old
 
 
-_FEW = 64  # repetitions of a place that are done in rounds; above, each place is folded on its own
+_FEW = 64  # repetitions of a place that are done in turns; above, each place is done on its own
 
 
 def _in_order(fn: str, tensor: Array, places: tuple[Ints, ...], values: Array) -> Array:
     """Apply ``values`` in order. Elements of different places are independent, so each place keeps its own order only."""
     old = np.empty_like(values)
-    order, starts, counts = _groups(tensor, places, len(values))
-    for start, count in zip(starts[counts > _FEW], counts[counts > _FEW], strict=True):
-        members = order[start : start + count]
+    turns, often = _turns(tensor, places, len(values))
+    for members in often:
         place = tuple(p[members[0]] for p in places)
         chain = np.concatenate((tensor[place].reshape(1), values[members]))
         history = chain if fn == "xchg" else _ufunc(fn).accumulate(chain, dtype=chain.dtype)
         old[members], tensor[place] = history[:-1], history[-1]
-    few = counts <= _FEW
-    starts, counts = starts[few], counts[few]
-    for turn in range(int(counts.max(initial=0))):
-        members = order[starts[counts > turn] + turn]
+    for members in turns:
         place = tuple(p[members] for p in places)
         before = tensor[place] if places else tensor.reshape(1)
         old[members] = before
@@ -202,14 +196,18 @@ def _ufunc(fn: str) -> np.ufunc:
     return found
 
 
-def _groups(tensor: Array, places: tuple[Ints, ...], count: int) -> tuple[Ints, Ints, Ints]:
-    """The elements sorted by place, stably; where each place begins, and how often it occurs."""
+def _turns(tensor: Array, places: tuple[Ints, ...], count: int) -> tuple[list[Ints], list[Ints]]:
+    """The elements in turns of distinct places, to be done one after the other; apart from them, place by place, the
+    elements of the places that occur too often for that. Each place keeps its order."""
     linear = np.zeros(count, np.int64)
     for place, n in zip(places, tensor.shape, strict=True):
         linear = linear * n + place
     order = np.argsort(linear, kind="stable")
     _, starts, counts = np.unique(linear[order], return_index=True, return_counts=True)
-    return order, starts, counts
+    few = counts <= _FEW
+    turns = [order[starts[few & (counts > turn)] + turn] for turn in range(int(counts[few].max(initial=0)))]
+    often = [order[start : start + n] for start, n in zip(starts[~few], counts[~few], strict=True)]
+    return turns, often
 
 
 def compare_and_swap(
@@ -226,11 +224,13 @@ def compare_and_swap(
     places, keep = _selected(tensor, indices, mask, active, shape)
     wanted, new = np.broadcast_to(expected, shape)[keep], np.broadcast_to(value, shape)[keep]
     found = np.empty_like(new)
-    for i in range(math.prod(new.shape)):
-        place = tuple(p[i] for p in places)
-        found[i] = tensor[place]
-        if found[i] == wanted[i]:
-            tensor[place] = new[i]
+    turns, often = _turns(tensor, places, len(new))
+    for members in [*turns, *(m for place in often for m in place[:, None])]:
+        where = tuple(p[members] for p in places)
+        found[members] = tensor[where] if places else tensor.reshape(1)
+        hits = found[members] == wanted[members]
+        if hits.any():
+            tensor[tuple(p[hits] for p in where)] = new[members][hits] if places else new[members][0]
     old = np.zeros(shape, tensor.dtype)
     old[keep] = found
     return old
