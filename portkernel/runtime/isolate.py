@@ -1,0 +1,146 @@
+"""Compiling in a child process, so that a compiler that aborts or hangs takes nothing of the user's with it.
+
+One child serves all compilations of this process, one after the other; after a crash the next job starts another. They
+speak over pipes: four bytes of length, then JSON; a binary follows its header as raw bytes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from .cache import Entry
+
+_HEADER = struct.Struct("<I")
+_ROOT = str(Path(__file__).resolve().parents[2])
+_START = f"import sys; sys.path.insert(0, {_ROOT!r}); from portkernel.runtime.worker import main; main()"
+
+
+class Crashed(Exception):
+    """The child died or did not answer in time. ``what`` completes the sentence "the compiler …"."""
+
+    def __init__(self, what: str, log: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.log = log
+
+
+def is_possible() -> bool:
+    """Whether this Python can start another."""
+    return bool(sys.executable) and os.name == "posix"
+
+
+def write_message(stream: IO[bytes], header: Mapping[str, object], data: bytes = b"") -> None:
+    raw = json.dumps({**header, "size": len(data)}).encode()
+    stream.write(_HEADER.pack(len(raw)) + raw + data)
+    stream.flush()
+
+
+class Worker:
+    """The child process."""
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.noise = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the child lives
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.noise
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.to, self.answers = self.process.stdin, self.process.stdout
+
+    def run(self, job: Mapping[str, object], seconds: float) -> tuple[dict[str, Any], bytes]:
+        deadline = time.monotonic() + seconds
+        try:
+            write_message(self.to, job)
+            (size,) = _HEADER.unpack(self._read(_HEADER.size, deadline))
+            header = json.loads(self._read(size, deadline))
+            return header, self._read(header["size"], deadline)
+        except TimeoutError:
+            self.stop()
+            raise Crashed(f"did not finish within {seconds:g} s", self._said()) from None
+        except (EOFError, BrokenPipeError):
+            raise Crashed(self._end(), self._said()) from None
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        parts: list[bytes] = []
+        handle = self.answers.fileno()
+        while size:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([handle], [], [], left)[0]:
+                raise TimeoutError
+            part = os.read(handle, min(size, 1 << 20))
+            if not part:
+                raise EOFError
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def _end(self) -> str:
+        code = self.process.wait()
+        if code >= 0:
+            return f"ended its process with code {code}"
+        try:
+            return f"was killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was killed by signal {-code}"
+
+    def _said(self) -> str:
+        self.noise.seek(0)
+        return self.noise.read()[-10000:].decode(errors="replace")
+
+    def stop(self) -> None:
+        if os.getpid() == self.owner:
+            self.process.kill()
+            self.process.wait()
+
+
+class _Child:
+    """The one child of this process, started when it is first needed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.worker: Worker | None = None
+
+    def run(self, job: Mapping[str, object], seconds: float) -> tuple[dict[str, Any], bytes]:
+        with self.lock:
+            worker = self.worker
+            if worker is None or worker.owner != os.getpid() or worker.process.poll() is not None:
+                worker = self.worker = Worker()
+            try:
+                return worker.run(job, seconds)
+            except BaseException:  # also an interrupt in mid-answer: the next job must not read the rest of it
+                worker.stop()
+                self.worker = None
+                raise
+
+    def stop(self) -> None:
+        if self.worker is not None:
+            self.worker.stop()
+
+
+_child = _Child()
+atexit.register(_child.stop)
+
+
+def run(job: Mapping[str, object], seconds: float) -> Entry:
+    """What the child made of ``job``. Raises :class:`Crashed`, and ``compilation.Refused`` with the compiler's log."""
+    from .compilation import Refused
+
+    header, data = _child.run(job, seconds)
+    if header.get("refused"):
+        raise Refused(header["log"])
+    if header.get("failed"):
+        raise Crashed(f"could not be run: {header['failed']}", header.get("log", ""))
+    return Entry(data, header["log"], header["facts"])

@@ -1,0 +1,217 @@
+"""Launching an OpenCL kernel, past pyopencl's argument handling: that costs 5 µs an argument, the C interface 0.5."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..backends import Source
+from ..dtypes import DType
+from ..errors import InternalError
+from ..ir import Tensor
+from .arguments import ArrayRef
+from .driver import Grid, Launch, Value, raise_assertion
+from .statistics import COUNTERS
+
+if TYPE_CHECKING:
+    from .opencl import Handle
+
+_SCALARS: dict[str, Any] = {
+    "bool": ctypes.c_int32, "int8": ctypes.c_int8, "int16": ctypes.c_int16, "int32": ctypes.c_int32, "int64": ctypes.c_int64,
+    "uint8": ctypes.c_uint8, "uint16": ctypes.c_uint16, "uint32": ctypes.c_uint32, "uint64": ctypes.c_uint64,
+    "float64": ctypes.c_double,
+}  # fmt: skip
+_Step = Callable[[Any, Any], None]
+_POINTER = ctypes.sizeof(ctypes.c_void_p)
+
+
+@cache
+def _interface() -> Any:
+    """The C functions, from the loader that pyopencl has loaded."""
+    import pyopencl
+
+    library = ctypes.CDLL(pyopencl._cl.__file__)
+    library.clSetKernelArgSVMPointer.argtypes = (ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p)
+    library.clSetKernelArg.argtypes = (ctypes.c_void_p, ctypes.c_uint, ctypes.c_size_t, ctypes.c_void_p)
+    library.clEnqueueNDRangeKernel.argtypes = (
+        ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint,
+        ctypes.c_void_p, ctypes.c_void_p,
+    )  # fmt: skip
+    library.clFinish.argtypes = (ctypes.c_void_p,)
+    return library
+
+
+def scalar_type(dtype: DType) -> Any:
+    """The C type in which a scalar argument is passed: small floats as float32."""
+    return _SCALARS.get(dtype.name, ctypes.c_float)
+
+
+class Loaded:
+    """A built program. Every prepared launch has a kernel object of its own, so that sizes are set once."""
+
+    def __init__(self, cl: Any, program: Any, source: Source, handle: Handle, writes: frozenset[str]) -> None:
+        self.cl = cl
+        self.program = program
+        self.source = source
+        self.handle = handle
+        self.writes = writes
+
+    def prepare(self, args: Sequence[Value]) -> Launch:
+        return _Prepared(self, args).launch
+
+
+class _Prepared:
+    def __init__(self, loaded: Loaded, args: Sequence[Value]) -> None:
+        self.api = _interface()
+        self.loaded = loaded
+        self.handle = loaded.handle
+        self.kernel = getattr(loaded.program, loaded.source.entry)
+        self.pointer = self.kernel.int_ptr
+        self.queue = self.handle.queue.int_ptr
+        self.lock = threading.Lock()
+        self.after: list[Callable[[], None]] = []
+        self.on_device = any(isinstance(a, ArrayRef) and a.buffer is not None for a in args)
+        self.place = 0
+        self.steps: list[_Step] = [
+            self._array(param.name, arg) if isinstance(arg, ArrayRef) else self._scalar(param.type.dtype)
+            for param, arg in zip(loaded.source.params, args, strict=True)
+        ]
+        self.status = np.zeros(1, np.int32)
+        self._status()
+        self.local = (ctypes.c_size_t * 3)(loaded.source.threads, 1, 1)
+        self.sizes = (ctypes.c_size_t * 3)()
+        self.checked = bool(loaded.source.asserts)
+
+    def launch(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
+        with self.lock:
+            for step, value, owner in zip(self.steps, values, owners, strict=True):
+                step(value, owner)
+            sizes = self.sizes
+            sizes[0], sizes[1], sizes[2] = grid[0] * self.local[0], grid[1], grid[2]
+            if self.checked:
+                self._reset()
+            self._good(
+                self.api.clEnqueueNDRangeKernel(
+                    self.queue, self.pointer, 3, None, self.sizes, self.local, 0, None, None
+                )
+            )
+            if self.checked or not self.on_device:
+                self._good(self.api.clFinish(self.queue))
+            for copy in self.after:
+                copy()
+            self.after.clear()
+            if self.checked:
+                raise_assertion(self.loaded.source, self._read())
+
+    # --- arguments ------------------------------------------------------------------------------------------
+
+    def _next(self) -> int:
+        self.place += 1
+        return self.place - 1
+
+    def _fixed(self, value: Any) -> None:
+        """Set an argument that no launch changes. OpenCL copies it."""
+        self._good(self.api.clSetKernelArg(self.pointer, self._next(), ctypes.sizeof(value), ctypes.byref(value)))
+
+    def _scalar(self, dtype: DType) -> _Step:
+        cell = scalar_type(dtype)()
+        place, size, address, set_arg = self._next(), ctypes.sizeof(cell), ctypes.byref(cell), self.api.clSetKernelArg
+        pointer = self.pointer
+
+        def step(value: Any, owner: Any) -> None:
+            cell.value = value
+            set_arg(pointer, place, size, address)
+
+        return step
+
+    def _array(self, name: str, ref: ArrayRef) -> _Step:
+        place, offset_place = self._next(), self._next()
+        low, high = ref.extent
+        step: _Step
+        if ref.buffer is not None:
+            step = self._buffer(place, offset_place, ref.dtype.itemsize)
+        elif self.handle.in_place:
+            set_svm, pointer = self.api.clSetKernelArgSVMPointer, self.pointer
+            self._set_long(offset_place, 0)
+
+            def step(value: Any, owner: Any) -> None:
+                set_svm(pointer, place, value)
+
+        else:
+            self._set_long(offset_place, -low // ref.dtype.itemsize)
+            step = self._copied(place, low, high, name in self.loaded.writes)
+        kind = self._type(name)
+        for known, actual in ((kind.shape, ref.shape), (kind.strides, ref.strides)):
+            for fixed, size in zip(known, actual, strict=True):
+                if fixed is None:
+                    self._fixed(ctypes.c_int64(size))
+        return step
+
+    def _type(self, name: str) -> Tensor:
+        found = next(p.type for p in self.loaded.source.params if p.name == name)
+        assert isinstance(found, Tensor)
+        return found
+
+    def _set_long(self, place: int, value: int) -> None:
+        self._good(self.api.clSetKernelArg(self.pointer, place, 8, ctypes.byref(ctypes.c_int64(value))))
+
+    def _set_memory(self, place: int, buffer: Any) -> None:
+        cell = ctypes.c_void_p(buffer.int_ptr)
+        self._good(self.api.clSetKernelArg(self.pointer, place, _POINTER, ctypes.byref(cell)))
+
+    def _buffer(self, place: int, offset_place: int, itemsize: int) -> _Step:
+        """An array of pyopencl: its buffer, and how far into it element (0, …, 0) lies."""
+
+        def step(value: Any, owner: Any) -> None:
+            self._set_memory(place, owner.base_data)
+            self._set_long(offset_place, value // itemsize)
+
+        return step
+
+    def _copied(self, place: int, low: int, high: int, written: bool) -> _Step:
+        """Host memory for a device with its own: copied there, and back if the kernel writes it."""
+        cl, handle = self.loaded.cl, self.handle
+
+        def step(value: Any, owner: Any) -> None:
+            size = high - low
+            host = np.frombuffer((ctypes.c_char * max(size, 1)).from_address(value + low), np.uint8) if size else None
+            flags = cl.mem_flags.READ_WRITE
+            buffer = cl.Buffer(handle.context, flags, max(size, 16))
+            self._set_memory(place, buffer)
+            if host is None:
+                return
+            cl.enqueue_copy(handle.queue, buffer, host)
+            COUNTERS.add("bytes_copied", size * (2 if written else 1))
+            self.after.append(lambda: cl.enqueue_copy(handle.queue, host, buffer) if written else buffer)
+
+        return step
+
+    # --- the status word ------------------------------------------------------------------------------------
+
+    def _status(self) -> None:
+        place = self._next()
+        self.word: Any = None
+        if self.handle.in_place and not self.on_device:
+            self._good(self.api.clSetKernelArgSVMPointer(self.pointer, place, self.status.ctypes.data))
+            return
+        self.word = self.loaded.cl.Buffer(self.handle.context, self.loaded.cl.mem_flags.READ_WRITE, 16)
+        self._set_memory(place, self.word)
+
+    def _reset(self) -> None:
+        self.status[0] = 0
+        if self.word is not None:
+            self.loaded.cl.enqueue_copy(self.handle.queue, self.word, self.status)
+
+    def _read(self) -> int:
+        if self.word is not None:
+            self.loaded.cl.enqueue_copy(self.handle.queue, self.status, self.word)
+        return int(self.status[0])
+
+    def _good(self, code: int) -> None:
+        if code:
+            raise InternalError(f"{self.loaded.source.entry}(): OpenCL refused the launch with code {code}")

@@ -1,0 +1,92 @@
+"""Which OpenCL implementations a process sees: the loader's settings, made before it is loaded."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .. import config
+from ..errors import MissingDependencyError, NoDeviceError
+from . import pocl
+
+_SYSTEM_VENDORS = Path("/etc/OpenCL/vendors")
+_INTEL = "libintelocl.so"
+
+
+def load() -> ModuleType:
+    """pyopencl, with every implementation that is installed within its sight.
+
+    Raises :class:`~portkernel.errors.MissingDependencyError` where pyopencl is absent.
+    """
+    if "pyopencl" not in sys.modules:
+        _prepare(config.get())
+    try:
+        import pyopencl
+    except ImportError:
+        raise MissingDependencyError(
+            "opencl: pyopencl is not installed", hint='pip install "portkernel[cpu]"'
+        ) from None
+    return pyopencl
+
+
+def _prepare(settings: config.Config) -> None:
+    # One compilation per kernel, for the group size that the text requires, and that in our compiler process: PoCL
+    # would otherwise compile again at the first launch, for the grid at hand.
+    os.environ.setdefault("POCL_WORK_GROUP_SPECIALIZATION", "0")
+    if settings.cache_dir is not None:
+        os.environ.setdefault("POCL_CACHE_DIR", str(settings.cache_dir / "pocl"))
+    intel = _find_intel()
+    if intel is None or "OCL_ICD_VENDORS" in os.environ:
+        return
+    folder = (
+        Path(tempfile.mkdtemp(prefix="portkernel-icd-")) if settings.cache_dir is None else settings.cache_dir / "icd"
+    )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write(folder / "intel.icd", f"{intel}\n")
+        # The variable replaces the system's folder, so that one's entries come along.
+        for entry in _SYSTEM_VENDORS.glob("*.icd") if _SYSTEM_VENDORS.is_dir() else ():
+            _write(folder / entry.name, entry.read_text(encoding="utf-8"))
+    except OSError:
+        return
+    os.environ["OCL_ICD_VENDORS"] = str(folder)
+
+
+def _write(place: Path, text: str) -> None:
+    if place.is_file() and place.read_text(encoding="utf-8") == text:
+        return
+    temporary = place.with_name(f".{place.name}-{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(place)
+
+
+def _find_intel() -> Path | None:
+    """Intel's CPU runtime from its wheel, whose own .icd file names a path of the machine that built it."""
+    for prefix in dict.fromkeys((sys.prefix, sys.exec_prefix, sys.base_prefix)):
+        found = Path(prefix) / "lib" / _INTEL
+        if found.is_file():
+            return found
+    return None
+
+
+def all_devices() -> list[Any]:
+    """Every pyopencl device once, those of PoCL first. PoCL's are repaired."""
+    cl = load()
+    try:
+        platforms = cl.get_platforms()
+    except cl.Error as e:
+        raise NoDeviceError(f"opencl: no platform was found ({e})", hint='pip install "portkernel[cpu]"') from None
+    found: dict[int, Any] = {}
+    for platform in platforms:
+        try:
+            for device in platform.get_devices():
+                found.setdefault(device.int_ptr, device)
+        except cl.Error:  # a platform with no device, as Intel's FPGA emulator
+            continue
+    for device in found.values():
+        pocl.repair(device)
+    return sorted(found.values(), key=lambda d: "PoCL" not in d.version)
