@@ -52,7 +52,7 @@ def is_constexpr(annotation: object, fn: FunctionType) -> bool:
     """True for ``pk.constexpr[...]``, as an object or as text (as ``from __future__ import annotations`` leaves it)."""
     if annotation is EMPTY:
         return False
-    if isinstance(annotation, str):
+    while isinstance(annotation, str):  # twice where the author and the file both quote it
         resolved = _resolve(annotation, fn)
         if resolved is None:
             return _named_constexpr(annotation)
