@@ -62,6 +62,9 @@ class Calls(Expressions):
             return self.python("static_range()", static_range, *args, **kwargs)
         if _hashable(fn) and fn in _BUILTINS:
             return self._builtin(cast("Callable[..., object]", fn), args, kwargs, node)
+        wrapped = None if isinstance(fn, type) else getattr(fn, "__wrapped__", None)
+        if isinstance(wrapped, FunctionType):  # another kernel, or a function behind functools.cache
+            return self._inline(wrapped, args, kwargs, node)
         return self._native(fn, args, kwargs)
 
     def _operator(
@@ -266,12 +269,12 @@ class Calls(Expressions):
 
     def _abs(self, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
         if len(args) == 1 and is_runtime(args[0]):
-            return elementwise.abs(args[0])  # type: ignore[operator]  # an operator made from the table
+            return elementwise.abs(args[0])  # type: ignore[arg-type]  # operators check their operands
         return self.python("abs()", abs, *args, **kwargs)
 
     def _round(self, args: Sequence[object], kwargs: Mapping[str, object]) -> object:
         if len(args) == 1 and is_runtime(args[0]):
-            return elementwise.round(args[0])  # type: ignore[operator]  # an operator made from the table
+            return elementwise.round(args[0])  # type: ignore[arg-type]  # operators check their operands
         return self._native(round, args, kwargs)
 
     def _len(self, args: Sequence[object], kwargs: Mapping[str, object]) -> object:

@@ -366,11 +366,16 @@ def common_integers(values: tuple[object, object, object]) -> tuple[TileValue, T
     tiles = [v.dtype for v in values if isinstance(v, TileValue)]
     numbers = [int(v) for v in values if not isinstance(v, TileValue)]  # type: ignore[call-overload]  # checked
     dtype: DType | None = None
-    for found in tiles:
-        dtype = found if dtype is None else promote(dtype, found)
-    for n in numbers:
-        if dtype is None or not dtype.min <= n <= dtype.max:
-            dtype = weak_dtype(n) if dtype is None else promote(dtype, weak_dtype(n))
+    try:
+        for found in tiles:
+            dtype = found if dtype is None else promote(dtype, found)
+        for n in numbers:
+            if dtype is None or not dtype.min <= n <= dtype.max:
+                dtype = weak_dtype(n) if dtype is None else promote(dtype, weak_dtype(n))
+    except DTypeError as e:
+        raise DTypeError(
+            f"range(): expected bounds of one integer dtype, got {', '.join(describe(v) for v in values)}", hint=e.hint
+        ) from None
     assert dtype is not None
     made = [cast_to(v, dtype) if isinstance(v, TileValue) else as_tile(int(v), "range()", dtype) for v in values]  # type: ignore[call-overload]
     return made[0], made[1], made[2]

@@ -73,8 +73,10 @@ class Retype(Exception):
 
 def describe(value: object) -> str:
     """A value's type in the words of an error message."""
-    if isinstance(value, (TileValue, TensorValue)):
+    if isinstance(value, TileValue):
         return str(value.type)
+    if isinstance(value, TensorValue):
+        return f"array `{value.value.hint}`"
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}"
     if value is None or isinstance(value, (bool, int, float, str, np.generic)):

@@ -67,7 +67,8 @@ class Interpreter(Statements):
                 raise UnsupportedSyntaxError("for: expected one variable for range(), got a tuple")
         target = stmt.target.id
         self.at(stmt.iter)
-        start, stop, step = common_integers(bounds)
+        with self.blame(stmt.iter):
+            start, stop, step = common_integers(bounds)
         names = [n for n in assigned(stmt.body) if n != target]
 
         def attempt(trees: Trees) -> Trial:
@@ -178,10 +179,10 @@ class Interpreter(Statements):
     def _updated(self, what: str, name: str, tree: Tree, trial: Trial) -> Tree:
         """``tree`` as the end of the body wants it."""
         value, at_entry = trial.at_end[name], trial.at_entry[name]
-        if isinstance(value, Undefined):
-            return tree if isinstance(tree, Same) and tree.value is at_entry is value else Same(value)
-        if isinstance(at_entry, Undefined):
+        if isinstance(at_entry, Undefined):  # known to have no value here: the body did not need one
             return tree
+        if isinstance(value, Undefined):
+            return Same(value)
         try:
             return update(tree, value, at_entry)
         except Mismatch as e:

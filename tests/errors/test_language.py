@@ -350,6 +350,11 @@ def test_variable_used_before_it_is_assigned(assert_kernel_error: Check) -> None
         ("range(0.5)", errors.DTypeError, r"range\(\): stop: expected an integer"),
         ("range(n * 0.5)", errors.DTypeError, r"range\(\): stop: expected an integer, got float32"),
         ("range(pk.arange(4))", errors.ShapeError, r"range\(\): stop: expected a scalar"),
+        (
+            "range(pk.zeros((), pk.uint64), 0, -1)",
+            errors.DTypeError,
+            r"range\(\): expected bounds of one integer dtype",
+        ),
         ("range()", errors.CallError, r"range\(\): expected 1 to 3"),
         ("pk.arange(4)", errors.NotConstantError, "for: expected a compile-time sequence"),
         ("x", errors.NotConstantError, "for: expected a compile-time sequence"),

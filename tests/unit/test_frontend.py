@@ -48,7 +48,7 @@ def run(fn: FunctionType | str, n: int = 0, size: int = 8, dtype: d.DType = d.fl
 
 
 def test_parameters() -> None:
-    def kernel(x, n, B: pk.constexpr[int] = 64, *, FLAG: pk.constexpr = True, LAST: "pk.constexpr[str]" = "a"):
+    def kernel(x, n, B: pk.constexpr[int] = 64, *, FLAG: pk.constexpr = True, LAST: "pk.constexpr[str]" = "a"):  # noqa: UP037
         pass
 
     params = KernelFn(kernel).params
@@ -342,6 +342,23 @@ def test_a_function_of_constants_may_be_any_python() -> None:
     assert run(kernel)[0] == WIDTH
 
 
+def test_kernels_and_cached_functions_as_helpers() -> None:
+    @functools.cache
+    def side(k):
+        return k * 2
+
+    class Wrapper:
+        def __init__(self, fn):
+            self.__wrapped__ = fn
+
+    inner = Wrapper(lambda out, place, v: pk.store(out, place, v * 1))
+
+    def kernel(x, out, n):
+        inner(out, 0, pk.load(x, 0, side(2)))
+
+    assert run(kernel, size=5) == [1, 2, 3, 4, -99]
+
+
 def test_reduce_and_scan_inline_their_combine_function() -> None:
     def best(a, i, b, j):
         take = b > a
@@ -502,6 +519,20 @@ def test_a_name_may_change_its_type_where_nobody_reads_it() -> None:
             pk.store(out, i, v * 2)
 
     assert run(kernel, 1)[:3] == [2, 4, 3]
+
+
+def test_a_name_that_differs_between_branches_of_a_loop_may_be_unread() -> None:
+    def kernel(x, out, n):
+        v = 0
+        for i in range(n):
+            if i > 0:
+                v = pk.zeros(2) + i
+                pk.store(out, i, v)
+            else:
+                v = 7.0
+                pk.store(out, 0, v)
+
+    assert run(kernel, 2, 4) == [7, -99, 1, 1]
 
 
 def test_unrolled_loops_break_and_continue() -> None:
