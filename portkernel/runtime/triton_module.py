@@ -183,10 +183,12 @@ def _scan(self: Any, tiles: Sequence[Any]) -> list[Any]:
     parts = [t.handle.data for t in tiles]
     n, step = parts[0].shape[axis], 1
     while step < n:
-        left = [_cut(p, axis, 0, n - step) for p in parts]
-        right = [_cut(p, axis, step, n) for p in parts]
-        done = [np.broadcast_to(d, x.shape) for d, x in zip(_combined(self, left, right, tiles), right, strict=True)]
-        parts = [np.concatenate([_cut(p, axis, 0, step), d], axis) for p, d in zip(parts, done, strict=True)]
+        left = [np.concatenate([_cut(p, axis, 0, step), _cut(p, axis, 0, n - step)], axis) for p in parts]
+        done = [np.broadcast_to(d, p.shape) for d, p in zip(_combined(self, left, parts, tiles), parts, strict=True)]
+        parts = [
+            np.concatenate([_cut(p, axis, 0, step), _cut(d, axis, step, n)], axis)
+            for p, d in zip(parts, done, strict=True)
+        ]
         step *= 2
     return [self.to_tensor(p, t.dtype) for p, t in zip(parts, tiles, strict=True)]
 
