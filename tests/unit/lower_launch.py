@@ -72,7 +72,9 @@ def lowered(kernel: KernelFn, args: dict[str, Any], constants: dict[str, Any]) -
     return optimize(kernel.lower(types_of(kernel, args), {**given, **constants}), verify=True)
 
 
-def launch(kernel: KernelFn, grid: tuple[int, ...], args: dict[str, Any], constants: dict[str, Any], target: Target) -> str:
+def launch(
+    kernel: KernelFn, grid: tuple[int, ...], args: dict[str, Any], constants: dict[str, Any], target: Target
+) -> str:
     """Compile, run, and write the outputs back; the text that ran."""
     import pyopencl as cl
 
@@ -87,7 +89,7 @@ def launch(kernel: KernelFn, grid: tuple[int, ...], args: dict[str, Any], consta
         if isinstance(p.type, Tensor):
             whole, offset = _backing(x)
             buffer = cl.Buffer(context, flags, hostbuf=whole if whole.size else np.zeros(1, np.uint8))
-            call += [buffer, np.int64(offset)] if f"{p.name}_offset" in source.text else [buffer]
+            call += [buffer, np.int64(offset)]
             call += [np.int64(n) for n, k in zip(x.shape, p.type.shape, strict=True) if k is None]
             call += [np.int64(s // x.itemsize) for s, k in zip(x.strides, p.type.strides, strict=True) if k is None]
             back.append((x, whole, buffer))
