@@ -89,9 +89,11 @@ def _binary(op: Binary, known: Known) -> Value | tuple[Op, ...]:
         return (op,)
     if op.fn in ("mul", "and") and 0 in (left, right):
         return op.x if left == 0 else op.y
-    if dtype.is_integer and op.fn in ("add", "mul") and right is not None:
-        return _reassociate(op, right, known)
-    return (op,)
+    if not dtype.is_integer or right is None:
+        return (op,)
+    if op.fn in ("floordiv", "mod"):
+        return _by_power_of_two(op, int(right))
+    return _reassociate(op, right, known) if op.fn in ("add", "mul") else (op,)
 
 
 def _neutral(fn: str, constant: Scalar, dtype: DType) -> bool:
@@ -111,6 +113,22 @@ def _neutral(fn: str, constant: Scalar, dtype: DType) -> bool:
     if fn == "and":
         return constant == (-1 if dtype.kind == "i" else dtype.max)
     return constant == neutral
+
+
+def _by_power_of_two(op: Binary, divisor: int) -> tuple[Op, ...]:
+    """Division that rounds down is an arithmetic shift, and its remainder a mask, negative numbers included."""
+    if divisor < 2 or divisor & (divisor - 1):
+        return (op,)
+    shift = op.fn == "floordiv"
+    tile = op.y.tile
+    scalar = Const(
+        results=(Value(Tile((), tile.dtype)),), loc=op.loc, value=divisor.bit_length() - 1 if shift else divisor - 1
+    )
+    made = replace(op, fn="shr" if shift else "and", y=scalar.result)
+    if tile.shape == ():
+        return scalar, made
+    full = Full(results=(Value(tile),), loc=op.loc, value=scalar.result)
+    return scalar, full, replace(made, y=full.result)
 
 
 def _reassociate(op: Binary, right: Scalar, known: Known) -> tuple[Op, ...]:

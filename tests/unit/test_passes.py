@@ -10,7 +10,7 @@ from ir_tracing import for_, full_grid, if_, tensor, trace, while_
 
 import portkernel.lang as pk
 from portkernel.backends.numpy import execute
-from portkernel.dtypes import ALL, float32, int32, int64
+from portkernel.dtypes import ALL, BY_NAME, float32, int32, int64
 from portkernel.errors import InternalError
 from portkernel.ir import (
     Binary,
@@ -108,6 +108,21 @@ def test_integer_identities(name):
     func = trace(lambda x, out: pk.store(out, 0, INTEGER_IDENTITIES[name](pk.load(x, 0, 4))), XI)
     x = np.array([0, -1, 2**31 - 1, -(2**31)], np.int32)
     assert not ops(same_results(func, 1, x, out=np.full(4, 9, np.int32)), Binary, Unary)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64", "uint64"])
+def test_division_by_powers_of_two_is_a_shift(dtype):
+    d = BY_NAME[dtype]
+
+    def kernel(x, out):
+        t = pk.load(x, 0, 8)
+        n = pk.gather(x, pk.program_id(0))
+        pk.store(out, 0, t // 8 + t % 8 * 3 + t // 3)
+        pk.scatter(out, 8 + pk.program_id(0), n // 64 + n % 64)
+
+    x = np.array([0, 1, 7, 8, 63, d.max, d.min, d.max - 1], d.np)
+    best = same_results(trace(kernel, {"x": tensor(dtype), "out": tensor(dtype)}), 8, x, out=np.zeros(16, d.np))
+    assert [op.fn for op in ops(best, Binary) if op.fn in ("floordiv", "mod")] == ["floordiv"]
 
 
 def test_left_constants_of_asymmetric_functions_stay():
