@@ -198,7 +198,7 @@ class Statements(Calls):
                 joined[name] = found
         variables = [(tree, [env[name] for _, env, _, _ in ends]) for name, tree in joined.items()]
         results = self._emit_if(stmt, cond, [e[0] for e in ends], variables)
-        self.frame.sites.update({n: ends[0][2].get(n) or ends[1][2][n] for n in names})
+        self.frame.sites.update({n: ends[0][2].get(n) or ends[1][2].get(n, stmt) for n in names})
         for name, value in zip(joined, results, strict=True):
             self.bind(name, value, self.frame.sites[name])
         self.frame.env.update(after)

@@ -486,6 +486,21 @@ def test_branches(n: int) -> None:
     assert run(kernel, n, 2, d.int32) == expected
 
 
+def test_loops_in_branches() -> None:
+    def kernel(x, out, n):
+        if n > 0:
+            for k in range(n):
+                pk.store(out, k, k * 1.0)
+        else:
+            m = 0
+            while m < 2:
+                pk.store(out, m, 5.0)
+                m += 1
+
+    assert run(kernel, 3, 4) == [0, 1, 2, -99]
+    assert run(kernel, 0, 4) == [5, 5, -99, -99]
+
+
 def test_scalars_join_as_the_tile_beside_them() -> None:
     def kernel(x, out, n):
         best = 0.0
