@@ -1,0 +1,103 @@
+"""The ways to run a kernel on this machine, each with what it takes to try it and why it may be absent."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from portkernel import config, targets
+from portkernel.errors import PortkernelError
+from portkernel.testing import Launch
+from portkernel.testing.suite import launcher
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "emulation"))
+
+
+@dataclass(frozen=True)
+class Route:
+    """``absent`` says why the route cannot run here, or nothing. ``every`` is False where compiling is slow."""
+
+    name: str
+    launch: Callable[[Launch], None]
+    absent: Callable[[], str]
+    every: bool = True
+    backend: str = ""
+
+
+def _here() -> str:
+    return ""
+
+
+@cache
+def opencl_device(wanted: str) -> str:
+    """The name of an OpenCL device whose name or platform contains ``wanted``; empty if there is none."""
+    try:
+        from portkernel.runtime import driver
+
+        return driver.find("opencl").device(wanted, None).name
+    except (ImportError, PortkernelError):
+        return ""
+
+
+def _opencl(wanted: str, schedule: str) -> tuple[Callable[[Launch], None], Callable[[], str]]:
+    run = launcher("opencl", wanted)
+
+    def launch(item: Launch) -> None:
+        with config.override(opencl_schedule=schedule):
+            run(item)
+
+    return launch, lambda: "" if opencl_device(wanted) else f"no OpenCL device called {wanted}"
+
+
+@cache
+def _no_triton() -> str:
+    try:
+        import triton  # noqa: F401
+    except ImportError:
+        return "triton is not installed"
+    return ""
+
+
+def _emulate(item: Launch) -> None:
+    from harness import run_cuda_on_cpu
+
+    target = targets.find("nvidia-a100")
+    text = item.kernel.source(**item.args, **item.constants, backend="cuda", target=target)
+    run_cuda_on_cpu(text.source, item.grid, item.args)
+
+
+@cache
+def _no_compiler() -> str:
+    from harness import available
+
+    return "" if available() else "no C++ compiler"
+
+
+@cache
+def _no_gpu() -> str:
+    try:
+        from portkernel.runtime import driver
+
+        return "" if driver.find("cuda").devices() else "no CUDA device"
+    except (ImportError, PortkernelError) as e:
+        return str(e).splitlines()[0]
+
+
+ROUTES = {
+    route.name: route
+    for route in (
+        Route("numpy", launcher("numpy"), _here, backend="numpy"),
+        Route("eager", launcher("eager"), _here),
+        Route("opencl-cpu", *_opencl("pocl", "cpu"), backend="opencl"),
+        Route("opencl-gpu", *_opencl("pocl", "gpu"), every=False),
+        Route("opencl-intel", *_opencl("intel", "cpu"), every=False),
+        Route("triton-interpreter", launcher("triton", "interpreter"), _no_triton, every=False),
+        Route("cuda-emulation", _emulate, _no_compiler, every=False),
+        Route("cuda", launcher("cuda"), _no_gpu),
+        Route("triton", launcher("triton", "0"), _no_gpu),
+    )
+}
+ON_DEVICE = ("cuda", "triton")
