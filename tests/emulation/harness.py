@@ -48,7 +48,7 @@ def run_cuda_on_cpu(
     status = ctypes.c_int32(0)
     values = [*_pack(source, args), ctypes.c_void_p(ctypes.addressof(status))]
     pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(v) for v in values))
-    sizes = (ctypes.c_uint32 * 3)(*(tuple(grid) + (1, 1, 1))[:3])
+    sizes = (ctypes.c_uint32 * 3)(*(*grid, 1, 1, 1)[:3])
     barriers = int("__syncthreads" in source.text)
     failed = library.pk_launch(sizes, source.threads, barriers, int(order == "backward"), pointers)
     if failed:

@@ -165,7 +165,7 @@ def _run_opencl(source: Source, grid: tuple[int, ...], args: Mapping[str, object
         values += [buffer, np.int64(0), np.int64(len(value))]
     status = np.zeros(1, np.int32)
     word = cl.Buffer(queue.context, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR, hostbuf=status)  # type: ignore[attr-defined]
-    full = (tuple(grid) + (1, 1, 1))[:3]
+    full = (*grid, 1, 1, 1)[:3]
     kernel(queue, (full[0] * source.threads, *full[1:]), (source.threads, 1, 1), *values, word)
     for buffer, raw in copied:
         cl.enqueue_copy(queue, raw, buffer)

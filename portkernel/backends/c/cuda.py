@@ -14,11 +14,13 @@ from .dialect import Dialect
 class Cuda(Dialect):
     name = "cuda"
     suffix = ".cu"
-    header = ""
+    header = (
+        "typedef signed char i8; typedef unsigned char u8; typedef unsigned short u16;\n"
+        "typedef unsigned int u32; typedef long long i64; typedef unsigned long long u64;\n\n"
+    )
     types: ClassVar[dict[str, str]] = {
-        "float64": "double", "float32": "float", "bool": "bool", "int8": "signed char", "int16": "short", "int32": "int",
-        "int64": "long long", "uint8": "unsigned char", "uint16": "unsigned short", "uint32": "unsigned int",
-        "uint64": "unsigned long long",
+        "float64": "double", "float32": "float", "bool": "bool", "int8": "i8", "int16": "short", "int32": "int",
+        "int64": "i64", "uint8": "u8", "uint16": "u16", "uint32": "u32", "uint64": "u64",
     }  # fmt: skip
     kernel = 'extern "C" __global__ void __launch_bounds__({threads})'
     function = "static __device__ __forceinline__"
@@ -49,7 +51,7 @@ class Cuda(Dialect):
     print_long = "ll"
     reinterpret: ClassVar[dict[str, str]] = {
         "f32": "__uint_as_float", "u32": "__float_as_uint", "i32": "__float_as_int", "f64": "__longlong_as_double",
-        "u64": "__double_as_longlong", "i64": "__double_as_longlong",
+        "u64": "(u64)__double_as_longlong", "i64": "__double_as_longlong",
     }  # fmt: skip
     compare_and_swap: ClassVar[dict[int, str]] = {32: "atomicCAS", 64: "atomicCAS"}
     float_atomics = frozenset({("add", "float32"), ("add", "float64"), ("xchg", "float32")})

@@ -56,14 +56,13 @@ def binary(e: Emitter, op: o.Binary) -> Expr:
         return made if masks else e.dialect.mask(made, type)
     if dtype.is_bool:
         bits = {"max": "|", "min": "&"}.get(fn) or INFIX_BITS[fn]
-        made = infix(bits, e.use(op.x), e.use(op.y))
-        return made if type.lanes > 1 else e.dialect.cast(made, type)
+        return infix(bits, e.use(op.x), e.use(op.y))
     if fn in INFIX_BITS:
         return _narrowed(e, infix(INFIX_BITS[fn], e.use(op.x), e.use(op.y)), type)
     if fn in INFIX_ARITHMETIC and dtype.is_integer:
         return wrapping(e, INFIX_ARITHMETIC[fn], op.x, op.y)
-    if dtype.is_integer and (made_ := _constant_shift(e, op)) is not None:
-        return made_
+    if dtype.is_integer and (simple := _by_constant(e, op)) is not None:
+        return simple
     if fn in PRELUDE_BINARY and dtype.kind in PRELUDE_BINARY[fn]:
         made = _prelude(e, fn, type, e.use(op.x), e.use(op.y))
     elif fn in FLOAT_BINARY:
@@ -83,14 +82,19 @@ def _prelude(e: Emitter, fn: str, type: s.Vec, x: Expr, y: Expr) -> Expr:
     return Expr(f"({e.dialect.register_type(type)})({', '.join(parts)})", UNARY)
 
 
-def _constant_shift(e: Emitter, op: o.Binary) -> Expr | None:
-    """A shift by a constant inside the width needs no guard."""
-    type, count = op.x.vec, e.constants.get(op.y)
-    if op.fn not in ("shl", "shr") or type.lanes > 1 or count is None or not 0 <= count < type.dtype.bits:
+def _by_constant(e: Emitter, op: o.Binary) -> Expr | None:
+    """A shift by a constant inside the width, or an unsigned division by one that is not 0: C's own operator will do."""
+    type, fn, constant = op.x.vec, op.fn, e.constants.get(op.y)
+    if type.lanes > 1 or constant is None:
         return None
-    if op.fn == "shl":
-        return infix("<<", _wrapped(e, op.x), Expr(str(int(count))), wrap=True)
-    return _narrowed(e, infix(">>", e.use(op.x), Expr(str(int(count)))), type)
+    if fn in ("shl", "shr") and 0 <= constant < type.dtype.bits:
+        count = Expr(str(int(constant)))
+        if fn == "shl":
+            return infix("<<", _wrapped(e, op.x), count, wrap=not _is_plain(type.dtype))
+        return _narrowed(e, infix(">>", e.use(op.x), count), type)
+    if fn in ("floordiv", "mod") and type.dtype.kind == "u" and constant != 0:
+        return _narrowed(e, infix("/" if fn == "floordiv" else "%", e.use(op.x), e.use(op.y)), type)
+    return None
 
 
 def _is_plain(dtype: DType) -> bool:
@@ -155,8 +159,8 @@ def convert(e: Emitter, x: Expr, src: s.Vec, dst: s.Vec) -> Expr:
     d, a, b = e.dialect, src.dtype, dst.dtype
     if a == b:
         return x
-    if a.is_integer and b.is_integer and x.wrap and src.lanes == 1 and b.bits <= a.bits:
-        return d.cast(Expr(x.text, x.prec), dst)
+    if a.is_integer and b.is_integer and src.lanes == 1 and (made := _same_bits(e, x, src, dst)) is not None:
+        return made
     x = d.signed(x, src) if x.wrap else x
     if b.is_bool:
         zero = Expr("0") if src.lanes == 1 else Expr(f"({d.register_type(src)})(0)", UNARY)
@@ -174,6 +178,18 @@ def convert(e: Emitter, x: Expr, src: s.Vec, dst: s.Vec) -> Expr:
     elif not a.is_float:
         x = d.cast(x, s.Vec(float32, src.lanes))
     return x if _always_fits(a, b) else e.rounded(x, dst)
+
+
+def _same_bits(e: Emitter, x: Expr, src: s.Vec, dst: s.Vec) -> Expr | None:
+    """A conversion of integers that keeps the low bits, with no cast where the text has the right type already."""
+    a, b = src.dtype, dst.dtype
+    if a.bits == b.bits and a.bits >= 32:
+        if b.kind == "u":
+            return Expr(x.text, x.prec) if x.wrap else None
+        return Expr(x.text, x.prec, wrap=True)
+    if x.wrap and b.bits < a.bits:
+        return e.dialect.cast(Expr(x.text, x.prec), dst)
+    return None
 
 
 def _always_fits(a: DType, b: DType) -> bool:

@@ -67,7 +67,9 @@ class OpenCL(Dialect):
         return f"convert_{self.register_type(type)}" if type.lanes > 1 else super().convert_function(type)
 
     def saturate(self, prelude: Prelude, x: Expr, src: Vec, dst: Vec) -> Expr:
-        return call(f"convert_{self.register_type(dst)}_sat", x)
+        # What the _sat conversions make of NaN is the implementation's choice (PoCL gives an extreme).
+        number = call(prelude.use("number", src.dtype, src.lanes), x)
+        return call(f"convert_{self.register_type(dst)}_sat", number)
 
     def read(self, pointer: Pointer, base: str, index: Expr, lanes: int, aligned: bool) -> str:
         if lanes == 1:

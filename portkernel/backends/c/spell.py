@@ -48,7 +48,7 @@ RESERVED = frozenset(
     rint rootn round rsqrt sin sincos sinh sinpi sqrt tan tanh tanpi tgamma trunc vec_step
     threadIdx blockIdx blockDim gridDim warpSize dim3 INFINITY NAN HUGE_VALF HUGE_VAL MAXFLOAT M_PI M_E NULL
     clock clock64 memcpy memset malloc free abort exit div ldiv llabs labs y0 y1 yn j0 j1 jn gamma
-    int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t unix linux
+    i8 i64 u8 u16 u32 u64 int8_t int16_t int32_t int64_t uint8_t uint16_t uint32_t uint64_t unix linux
     """.split()  # noqa: SIM905
 )
 RESERVED_PATTERN = (

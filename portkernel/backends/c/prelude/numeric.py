@@ -1,6 +1,9 @@
 """Integer and float functions whose meaning is NumPy's where C's differs or is undefined."""
 
 NUMERIC: dict[str, str] = {
+    "number/f": """
+FN T NAME(T x) { return x == x ? x : (T)(0); }
+""",
     "max/f": """
 FN T NAME(T x, T y) { return (x >= y) | (x != x) ? x : y; }
 """,
