@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from ..errors import UnknownBackendError
 from .base import Backend, Param, Source, Support
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 BUILTIN: dict[str, str] = {
     "numpy": "portkernel.backends.numpy:NumpyBackend",
@@ -22,7 +24,15 @@ BUILTIN: dict[str, str] = {
 def names() -> tuple[str, ...]:
     """Every known backend, ours first."""
     ours = list(BUILTIN)
-    return (*ours, *sorted({e.name for e in entry_points(group="portkernel.backends")} - set(ours)))
+    return (*ours, *sorted({e.name for e in installed("portkernel.backends")} - set(ours)))
+
+
+@cache
+def installed(group: str) -> tuple[EntryPoint, ...]:
+    """The entry points that installed packages add to ``group``."""
+    from importlib.metadata import entry_points  # costs more than the rest of an import of portkernel
+
+    return tuple(entry_points(group=group))
 
 
 @cache
@@ -32,7 +42,7 @@ def find(name: str) -> Backend:
     if place is not None:
         module, _, attribute = place.partition(":")
         return cast(Backend, getattr(import_module(module), attribute)())
-    for entry in entry_points(group="portkernel.backends"):
+    for entry in installed("portkernel.backends"):
         if entry.name == name:
             return cast(Backend, entry.load()())
     raise UnknownBackendError(
@@ -40,4 +50,4 @@ def find(name: str) -> Backend:
     )
 
 
-__all__ = ["BUILTIN", "Backend", "Param", "Source", "Support", "find", "names"]
+__all__ = ["BUILTIN", "Backend", "Param", "Source", "Support", "find", "installed", "names"]

@@ -17,7 +17,6 @@ from ..errors import (
     PortkernelError,
 )
 from ..ir import Tensor
-from .dlpack import read_capsule
 
 MAX_RANK = 5
 HOST = "cpu"
@@ -192,6 +191,8 @@ def _from_cuda_interface(a: Any, where: str) -> ArrayRef:
 
 
 def _from_dlpack(a: Any, where: str) -> ArrayRef:
+    from .dlpack import read_capsule  # with ctypes
+
     try:
         capsule, facts = read_capsule(a)
     except PortkernelError as e:

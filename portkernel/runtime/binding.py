@@ -12,8 +12,7 @@ from ..dtypes import BY_NAME, DType, Scalar, float64
 from ..errors import ArgumentDTypeError, ArgumentError, ArgumentTypeError
 from ..ir import Tensor, Tile
 from .arguments import ArrayRef, as_array, as_scalar, tensor_type
-from .specialize import Options
-from .specs import TensorSpec
+from .specs import Options, TensorSpec
 
 if TYPE_CHECKING:
     from ..frontend import ParamSpec

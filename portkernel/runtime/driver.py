@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any, Protocol, cast
 
-from ..backends import Source
+from ..backends import Source, installed
 from ..dtypes import Scalar
 from ..errors import DeviceAssertionError, UnknownBackendError
 from ..ir import Func
@@ -101,7 +100,7 @@ def find(name: str) -> Driver:
     """The driver of backend ``name``; other packages add theirs as entry points ``portkernel.drivers``."""
     if name in _DRIVERS:
         return cast(Driver, import_module(_DRIVERS[name]).Driver())
-    for entry in entry_points(group="portkernel.drivers"):
+    for entry in installed("portkernel.drivers"):
         if entry.name == name:
             return cast(Driver, entry.load()())
     raise UnknownBackendError(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..dtypes import Scalar
 from .arguments import ArrayRef, as_array
 from .checks import Grid, check_pair, grid_of
-from .driver import Launch
+
+if TYPE_CHECKING:
+    from .driver import Launch
 
 Span = tuple[int, int, int]
 """The place of an array among the values, and the bounds of its bytes relative to its address."""

@@ -15,8 +15,8 @@ from .binding import Bound, Typed, constants_key
 from .checks import check_output
 from .driver import Device, Driver, Loaded, Value
 from .plan import Plan, spans
-from .specialize import Options, choose_sizes, emit, outputs
-from .specs import Config
+from .specialize import choose_sizes, emit, outputs
+from .specs import Config, Options
 from .statistics import COUNTERS
 
 if TYPE_CHECKING:

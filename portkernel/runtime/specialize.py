@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import config, passes
@@ -13,6 +13,7 @@ from ..ir import AtomicCAS, AtomicRMW, Func, Scatter, Store, Tensor, Tile, Type,
 from ..lang import Auto
 from ..passes import autosize
 from ..targets import Target
+from .specs import Options
 from .stages import Stages
 from .statistics import COUNTERS
 
@@ -23,18 +24,6 @@ Types = Mapping[str, Tensor | Tile]
 Constants = Mapping[str, object]
 Dims = Mapping[str, tuple[int, ...]]
 _WRITES = (Store, Scatter, AtomicRMW, AtomicCAS)
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a launch may say to the compilers; not every backend listens."""
-
-    num_warps: int | None = None
-    num_stages: int | None = None
-
-    def given(self) -> dict[str, object]:
-        pairs = (("num_warps", self.num_warps), ("num_stages", self.num_stages))
-        return {name: value for name, value in pairs if value is not None}
 
 
 def lower(

@@ -78,3 +78,15 @@ class Config:
         object.__setattr__(self, "constants", tuple(constants.items()))
         object.__setattr__(self, "num_warps", num_warps)
         object.__setattr__(self, "num_stages", num_stages)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a launch may say to the compilers; not every backend listens."""
+
+    num_warps: int | None = None
+    num_stages: int | None = None
+
+    def given(self) -> dict[str, object]:
+        pairs = (("num_warps", self.num_warps), ("num_stages", self.num_stages))
+        return {name: value for name, value in pairs if value is not None}

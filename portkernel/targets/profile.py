@@ -5,8 +5,7 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib.metadata import entry_points
-from importlib.resources import files
+from pathlib import Path
 from typing import Literal, cast
 
 from ..errors import UnknownTargetError
@@ -57,7 +56,9 @@ def from_table(name: str, table: dict[str, object]) -> Target:
 @cache
 def profiles() -> dict[str, Target]:
     """Every known profile by name: ours, then those that installed packages add."""
-    text = files(__package__).joinpath("profiles.toml").read_text(encoding="utf-8")
+    from importlib.metadata import entry_points  # costs more than the rest of an import of portkernel
+
+    text = Path(__file__).with_name("profiles.toml").read_text(encoding="utf-8")
     found = {name: from_table(name, table) for name, table in tomllib.loads(text).items()}
     for entry in entry_points(group="portkernel.targets"):
         for target in entry.load()():
