@@ -202,7 +202,7 @@ def _operand(p: Printer, value: Value, op: Binary) -> str:
     found = p.const_of(value)
     dtype = value.tile.dtype
     other = op.y if value is op.x else op.x
-    plain = dtype.bits >= 32 and op.fn in _INLINE and p.const_of(other) is None
+    plain = dtype.bits >= 32 and dtype.name != "float64" and op.fn in _INLINE and p.const_of(other) is None
     if found is not None and plain:
         text = literal(found, dtype)
         # a float literal outside float32's range would turn a float32 neighbour into float64

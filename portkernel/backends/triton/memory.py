@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...errors import UnsupportedOpError
 from ...ir import AtomicCAS, AtomicRMW, Gather, Load, Scatter, Store, Value
-from .elementwise import as_bits, from_bits, from_storage, to_storage
+from .elementwise import from_storage, to_storage
 from .printer import Printer
 from .spell import along, padded_side, range_of, register, storage
 
@@ -110,6 +110,15 @@ def atomic_rmw(p: Printer, op: AtomicRMW) -> None:
             op.result, f"{call}({typed}, {value}, {mask}, status.to(tl.pointer_type({bits}), bitcast=True), {bits})"
         )
         return
+    if dtype.is_float and op.fn == "xchg":  # the interpreter swaps integers only
+        bits = f"tl.int{dtype.bits}"
+        value = f"({value}).to({bits}, bitcast=True)"
+        old = (
+            f'tl.atomic_xchg({pointers}.to(tl.pointer_type({bits}), bitcast=True), {value}, mask={mask}, sem="relaxed")'
+        )
+        zero = f"tl.full({p.padded_text(shape)}, 0, {bits})"
+        p.define(op.result, f"tl.where({mask}, {old}, {zero}).to({register(dtype)}, bitcast=True)")
+        return
     old = p.temp("old", f'tl.atomic_{op.fn}({pointers}, {value}, mask={mask}, sem="relaxed")')
     p.define(op.result, f"tl.where({mask}, {old}, tl.full({p.padded_text(shape)}, 0, {register(dtype)}))")
 
@@ -127,6 +136,3 @@ def atomic_cas(p: Printer, op: AtomicCAS) -> None:
     value = p.temp("desired", f"tl.where({mask}, {p.use(op.value)}, {expected})")
     old = p.temp("old", f'tl.atomic_cas({place}, {expected}, {value}, sem="relaxed")')
     p.define(op.result, f"tl.where({mask}, {old}, tl.full({p.padded_text(shape)}, 0, {register(dtype)}))")
-
-
-__all__ = ["as_bits", "atomic_cas", "atomic_rmw", "from_bits", "gather", "load", "scatter", "store"]
