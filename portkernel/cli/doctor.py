@@ -53,7 +53,7 @@ def examine(backend: str, probe: Probe) -> Finding:
         return Finding(backend, versions, probe.devices, f"packages {', '.join(absent)}", command)
     if probe.devices:
         return Finding(backend, versions, probe.devices, "", "")
-    return Finding(backend, versions, (), probe.error or "no device", probe.hint)
+    return Finding(backend, versions, probe.interpreters, probe.error or "no device", probe.hint)
 
 
 def environment() -> dict[str, str]:

@@ -57,6 +57,8 @@ class Outcome:
     seconds: float | None = None
     numpy_seconds: float | None = None
     emulated: tuple[str, ...] = ()
+    took: float = 0.0
+    """Seconds that the whole step took in its worker, start of the worker included."""
 
 
 @dataclass(frozen=True, slots=True)

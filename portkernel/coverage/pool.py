@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import IO
 
@@ -122,11 +123,12 @@ def perform_all(
                 worker.close()
                 worker = None
             worker = worker or Worker(environment, seconds)
+            start = time.perf_counter()
             try:
                 outcome = worker.perform(step)
             except Exception as error:  # else the caller would wait for this step for ever
                 outcome = Outcome(State.FAILED, where=step.label, reason=f"{type(error).__name__}: {error}")
-            finished.put((step, outcome))
+            finished.put((step, replace(outcome, took=time.perf_counter() - start)))
         if worker is not None:
             worker.close()
 
@@ -149,6 +151,7 @@ class Probe:
     devices: tuple[str, ...] = ()
     error: str = ""
     hint: str = ""
+    interpreters: tuple[str, ...] = ()
 
 
 def ask(seconds: float = 60.0) -> dict[str, Probe]:
@@ -159,4 +162,6 @@ def ask(seconds: float = 60.0) -> dict[str, Probe]:
         found = json.loads(answer.strip().splitlines()[-1])
     except (subprocess.SubprocessError, ValueError, IndexError) as error:
         return {r.backend: Probe(error=f"looking for devices failed: {error}") for r in ROUTES}
-    return {name: Probe(tuple(p["devices"]), p["error"], p["hint"]) for name, p in found.items()}
+    return {
+        name: Probe(tuple(p["devices"]), p["error"], p["hint"], tuple(p["interpreters"])) for name, p in found.items()
+    }

@@ -40,7 +40,8 @@ def ratio_text(outcome: Outcome | None) -> str:
     """Our time as a multiple of NumPy's: below 1 is faster."""
     if outcome is None or not outcome.seconds or not outcome.numpy_seconds:
         return ""
-    return f"{outcome.seconds / outcome.numpy_seconds:.2g}×"
+    ratio = outcome.seconds / outcome.numpy_seconds
+    return f"{ratio:.2g}×" if ratio < 10 else f"{ratio:.0f}×"
 
 
 def row(cell: Cell) -> tuple[str, ...]:
@@ -128,6 +129,7 @@ def to_json(report: Report) -> str:
                     "cases": outcome.cases,
                     "seconds": outcome.seconds,
                     "numpy_seconds": outcome.numpy_seconds,
+                    "took": round(outcome.took, 3),
                 }
                 for step, outcome in cell.outcomes
             ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from ..catalog import Entry
@@ -75,10 +75,7 @@ def gather(plan: Plan, outcomes: Mapping[Step, Outcome]) -> tuple[Cell, ...]:
         outcome = outcomes[step]
         timed = times.get(step.cell)
         if timed is not None and outcome.state is State.RUN:
-            outcome = Outcome(
-                outcome.state, outcome.where, outcome.reason, outcome.error, outcome.case, outcome.cases,
-                timed.seconds, timed.numpy_seconds, outcome.emulated,
-            )  # fmt: skip
+            outcome = replace(outcome, seconds=timed.seconds, numpy_seconds=timed.numpy_seconds)
         grouped.setdefault(step.cell, []).append((step, outcome))
     order = {(e, d): i for i, (e, d) in enumerate(dict.fromkeys((s.kernel, s.dtype) for s, _ in plan.checked))}
     cells = [Cell(*key, tuple(found)) for key, found in grouped.items()]
