@@ -65,6 +65,9 @@ class Calls(Expressions):
         wrapped = None if isinstance(fn, type) else getattr(fn, "__wrapped__", None)
         if isinstance(wrapped, FunctionType):  # another kernel, or a function behind functools.cache
             return self._inline(wrapped, args, kwargs, node)
+        method = None if isinstance(fn, type) else getattr(type(fn), "__call__", None)  # noqa: B004  # the function itself
+        if isinstance(method, FunctionType):
+            return self._inline(method, (fn, *args), kwargs, node)
         return self._native(fn, args, kwargs)
 
     def _operator(
@@ -133,18 +136,16 @@ class Calls(Expressions):
         self, fn: FunctionType, args: Sequence[object], kwargs: Mapping[str, object], frame: Frame
     ) -> object:
         """A function of constants may be any Python, unless it uses run-time values after all."""
-        with self.builder.scope() as scope:
+        emitted = self.builder.innermost.ops
+        before = len(emitted)
+        try:
+            return self._enter(frame)
+        except UnsupportedSyntaxError as refused:
+            del emitted[before:]
             try:
-                result = self._enter(frame)
-            except UnsupportedSyntaxError as refused:
-                scope.ops.clear()
-                try:
-                    result = fn(*args, **kwargs)
-                except Exception:
-                    raise refused from None
-        for made in scope.ops:
-            self.builder.append(made)
-        return result
+                return fn(*args, **kwargs)
+            except Exception:
+                raise refused from None
 
     def _enter(self, frame: Frame) -> object:
         """Interpret the function of ``frame`` and return its result."""

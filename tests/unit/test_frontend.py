@@ -359,6 +359,36 @@ def test_kernels_and_cached_functions_as_helpers() -> None:
     assert run(kernel, size=5) == [1, 2, 3, 4, -99]
 
 
+def pair_of_lists():
+    return [1, 2]
+
+
+def test_objects_of_the_user() -> None:
+    class Scale:
+        def __init__(self, by):
+            self.by = by
+
+        def __call__(self, v):
+            return v * self.by
+
+        def twice(self, v):
+            return self(self(v))
+
+        @property
+        def half(self):
+            return self.by / 2
+
+    scale = Scale(3)
+
+    def kernel(x, out, n):
+        made = pair_of_lists()
+        made.append(3)
+        pk.store(out, 0, scale(n) * scale.half)
+        pk.store(out, 1, scale.twice(n) * 1.0 + sum(made))
+
+    assert run(kernel, 2, 2) == [9, 24]
+
+
 def test_reduce_and_scan_inline_their_combine_function() -> None:
     def best(a, i, b, j):
         take = b > a
