@@ -64,8 +64,8 @@ def _finish(x: Array, result: DType) -> Array:
 def convert(x: Array, source: DType, target: DType) -> Array:
     """``x`` cast: nearest even; integers wrap; float to integer truncates and saturates, NaN gives 0; nonzero is true.
 
-    Conversions to bfloat16 and the 8-bit floats are those of ``ml_dtypes``: float64 and the integers go to bfloat16
-    through float32; what overflows float8_e4m3fn is NaN, float8_e5m2 an infinity.
+    Conversions to bfloat16 and the 8-bit floats are those of ``ml_dtypes``: float64 and the integers go there through
+    float32, with two roundings (float64 to float16 has one); what overflows float8_e4m3fn is NaN, float8_e5m2 infinite.
     """
     if source == target:
         return x

@@ -161,6 +161,21 @@ def test_integers_convert_through_float32(target, value):
     np.testing.assert_array_equal(found.astype(np.float32), expected.astype(np.float32))
 
 
+@pytest.mark.parametrize(
+    "target, roundings", [("bfloat16", 2), ("float8_e4m3fn", 2), ("float8_e5m2", 2), ("float16", 1)]
+)
+def test_float64_just_above_a_tie(target, roundings):
+    step = 2.0 ** -BY_NAME[target].mantissa
+    x = np.array([1 + step / 2 + 2.0**-40])
+    assert float(apply(lambda a: a.astype(target), x)[0]) == (1 + step if roundings == 1 else 1)
+
+
+@pytest.mark.parametrize("target, expected", [("float8_e4m3fn", np.nan), ("float8_e5m2", np.inf), ("float16", np.inf)])
+def test_overflow_of_narrow_floats(target, expected):
+    found = apply(lambda a: a.astype(target), np.array([1e6, np.inf, -np.inf, np.nan], np.float32)).astype(float)
+    np.testing.assert_array_equal(found, [expected, expected, -expected, np.nan])
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_sixteen_bit_arithmetic_rounds_every_operation(dtype):
     x = np.random.default_rng(0).standard_normal(1000).astype(np.float32).astype(BY_NAME[dtype].np)
