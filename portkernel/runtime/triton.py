@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,17 @@ from ..ir import Func, Tensor
 from ..targets import Target, variant
 from ..targets import find as find_target
 from . import triton_module as module
-from .arguments import HOST, ArrayRef
+from .arguments import HOST, ArrayRef, tensor_type
+from .cache import Entry
+from .compilation import Refused, compiler_error
 from .driver import Binary, Device, Grid, Launch, Value, raise_assertion
 
 _INTERPRETER = Device("triton", "triton interpreter", "triton:interpreter", HOST)
+
+
+def compile_job(job: Mapping[str, Any]) -> Entry:
+    """For the compiler process."""
+    return module.compile_job(job)
 
 
 class Driver:
@@ -75,7 +82,7 @@ class Driver:
                 f"compile(): target: expected a GPU with an architecture, got {source.target.name}",
                 hint="name one: nvidia-h100, amd-mi300x",
             )
-        return module.binary(source, source.target.arch)
+        return module.binary(source)
 
 
 def _gpus() -> tuple[Device, ...]:
@@ -100,8 +107,6 @@ def flatten(args: Sequence[Value], values: Sequence[Any]) -> list[int | float | 
 
 
 def _open(ref: ArrayRef) -> list[int]:
-    from .arguments import tensor_type
-
     kind: Tensor = tensor_type(ref)
     sizes = [n for n, known in zip(ref.shape, kind.shape, strict=True) if known is None]
     return sizes + [s for s, known in zip(ref.strides, kind.strides, strict=True) if known is None]
@@ -136,9 +141,12 @@ class _Compiled:
         self.torch = torch
         self.source, self.place = source, device.memory
         self.index = int(device.key.rpartition(":")[2])
+        module.obtain(source)  # in a child first: what crashes the compiler does not reach this process
         with torch.cuda.device(self.index):
-            arch = Driver().target(device).arch
-            self.kernel = module.compile_aot(source, arch)
+            try:
+                self.kernel = module.compile_here(module.job_of(source))
+            except Refused as e:
+                raise compiler_error(source, str(e)) from None
             self.status = torch.zeros(4, dtype=torch.int32, device=self.place)
 
     def prepare(self, args: Sequence[Value]) -> Launch:

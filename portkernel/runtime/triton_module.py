@@ -10,16 +10,20 @@ from __future__ import annotations
 import hashlib
 import linecache
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from .. import config
 from ..backends import Source
 from ..backends.triton import attributes, signature
-from ..errors import CompilerError, MissingDependencyError
+from ..errors import MissingDependencyError
+from . import compilation
+from .cache import Entry
+from .compilation import Refused
 from .driver import Binary, Grid
 
 _lock = threading.RLock()
@@ -54,45 +58,72 @@ def gpu_target(arch: str) -> Any:
     return GPUTarget("hip", arch, 32 if arch.startswith(("gfx10", "gfx11", "gfx12")) else 64)
 
 
-def compile_aot(source: Source, arch: str) -> Any:
-    """Triton's compiled kernel for ``arch``, with no device needed; ``.asm`` holds the text of every stage.
+def job_of(source: Source) -> dict[str, Any]:
+    """All that the compiler is told, as plain data: what :func:`compile_job` takes in whichever process."""
+    return {
+        "compiler": "triton",
+        "text": source.text,
+        "entry": source.entry,
+        "types": list(signature(source.params)),
+        "divisible": [[i, n] for i, n in attributes(source.params).items()],
+        "arch": source.target.arch,
+        "options": dict(source.options),
+    }
 
-    Raises :class:`~portkernel.errors.CompilerError` with what the compiler said.
+
+def compile_here(job: Mapping[str, Any]) -> Any:
+    """Triton's compiled kernel, no device needed; ``.asm`` holds the text of every stage.
+
+    Raises :class:`.compilation.Refused` with what the compiler said, the emitted line first.
     """
     triton = package()
     from triton.compiler import ASTSource
 
-    fn = _namespace(source.text)[source.entry]
-    types = dict(zip(fn.arg_names, signature(source.params), strict=True))
-    attrs = {(i,): [["tt.divisibility", n]] for i, n in attributes(source.params).items()}
-    options = dict(source.options)
+    fn = _namespace(job["text"])[job["entry"]]
+    types = dict(zip(fn.arg_names, job["types"], strict=True))
+    attrs = {(i,): [["tt.divisibility", n]] for i, n in job["divisible"]}
     try:
-        return triton.compile(ASTSource(fn, types, {}, attrs), target=gpu_target(arch), options=options)
-    except Exception as e:
-        raise _refused(source, e, arch) from e
+        return triton.compile(ASTSource(fn, types, {}, attrs), target=gpu_target(job["arch"]), options=job["options"])
+    except Exception as e:  # Triton raises its own errors, and RuntimeError where a pass or an assembler fails
+        raise Refused(_complaint(job["text"], e)) from e
 
 
-def _refused(source: Source, error: Exception, where: str) -> CompilerError:
+def compile_job(job: Mapping[str, Any]) -> Entry:
+    """The assembly as an entry of the cache."""
+    asm = compile_here(job).asm
+    kind = "ptx" if "ptx" in asm else "amdgcn"
+    return Entry(str(asm[kind]).encode(), "", {"kind": kind, "arch": job["arch"]})
+
+
+def _complaint(text: str, error: Exception) -> str:
+    """``entry.py:<line>: error: <message>``, as other compilers write it, then all that was said."""
+    said = str(error).strip() or repr(error)
+    inner: BaseException | None = error
+    while inner is not None and inner.__cause__ is not None:
+        inner = inner.__cause__
     line = getattr(getattr(error, "node", None), "lineno", None)
-    begin = next((i for i, t in enumerate(source.text.splitlines(), 1) if t.startswith("def entry(")), 1)
-    emitted = line + begin - 1 if line is not None else None
-    loc = source.loc_of(emitted) if emitted is not None else None
-    found = CompilerError(
-        f"triton: the compiler refused the kernel for {where}: {str(error).strip().splitlines()[-1:] or [repr(error)]}",
-        log=str(error) or repr(error),
-        source=source.text,
+    begin = (getattr(error, "src", None) or "").partition("\n")[0].strip()
+    lines = text.splitlines()
+    first = next((i for i, t in enumerate(lines, 1) if begin and t.strip() == begin), 0)
+    place = f"entry.py:{first + line - 1}: " if line is not None and first else ""
+    message = (str(inner) or repr(inner)).strip().splitlines()
+    return f"{place}error: {message[-1] if message else said}\n{said}"
+
+
+def obtain(source: Source) -> Entry:
+    """The assembly for ``source.target``: from the cache, or compiled where a crash harms nobody."""
+    triton = package()
+    job = job_of(source)
+    facts = {k: job[k] for k in ("types", "divisible", "options")}
+    return compilation.obtain(
+        source, f"triton {triton.__version__}", facts, job, lambda: compile_job(job), config.get()
     )
-    if loc is not None:
-        found.at(loc)
-    return found
 
 
-def binary(source: Source, arch: str) -> Binary:
+def binary(source: Source) -> Binary:
     """The compiled kernel as bytes: PTX, or the assembly of an AMD GPU."""
-    compiled = compile_aot(source, arch)
-    kind = "ptx" if "ptx" in compiled.asm else "amdgcn"
-    text = compiled.asm[kind]
-    return Binary(kind, text.encode() if isinstance(text, str) else bytes(text), metadata={"arch": arch})
+    entry = obtain(source)
+    return Binary(entry.facts["kind"], entry.data, entry.log, {"arch": source.target.arch, "entry": source.entry})
 
 
 # --- the interpreter ----------------------------------------------------------------------------------------

@@ -12,7 +12,11 @@ from typing import IO, Any
 from .compilation import Refused
 from .isolate import _HEADER, write_message
 
-COMPILERS = {"opencl": "portkernel.runtime.opencl", "cuda": "portkernel.runtime.cuda"}
+COMPILERS = {
+    "opencl": "portkernel.runtime.opencl",
+    "cuda": "portkernel.runtime.cuda",
+    "triton": "portkernel.runtime.triton",
+}
 """Modules with ``compile_job(job) -> Entry``."""
 
 

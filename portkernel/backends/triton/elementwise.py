@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...dtypes import DType, bool_, float32
 from ...errors import UnsupportedOpError
-from ...ir import Binary, Bitcast, Cast, Op, Select, Unary, Value
+from ...ir import Binary, Bitcast, Cast, Select, Unary, Value
 from .printer import Printer
 from .spell import literal, register, storage
 

@@ -10,10 +10,10 @@ from ...dtypes import DType, int64
 from ...errors import InternalError, UnsupportedDTypeError, UnsupportedOpError
 from ...ir import Block, Func, Op, Value
 from ...targets import Target
-from ..base import Param, Source, Support
+from ..base import Source, Support
 from . import elementwise, folds, memory, products, shapes
 from .prelude import HEADER, closure
-from .printer import Printer
+from .printer import Printer, param
 from .spell import literal, register, typed
 
 Handler = Callable[[Printer, Op], None]
@@ -48,16 +48,20 @@ class TritonBackend:
         return _module(func, target, printer)
 
     def _check(self, op: Op, target: Target) -> None:
-        for value in (*op.results, *op.operands):
-            support = self.supports(type(op), value.type.dtype, target)
-            if isinstance(value.type, ir.Tensor) or not isinstance(op, ir.AtomicRMW | ir.AtomicCAS):
-                if not support:
-                    kind = UnsupportedDTypeError if value.type.dtype.name in target.absent else UnsupportedOpError
-                    raise kind(f"triton: {type(op).__name__}: {support.reason}", loc=op.loc)
+        if isinstance(op, ir.AtomicRMW | ir.AtomicCAS):
+            values: tuple[Value, ...] = (op.tensor,)  # the mask is a bool whatever the array holds
+        else:
+            values = (*op.results, *op.operands)
+        for value in values:
+            dtype = value.type.dtype
+            support = self.supports(type(op), dtype, target)
+            if not support:
+                kind = UnsupportedDTypeError if dtype.name in target.absent else UnsupportedOpError
+                raise kind(f"triton: {type(op).__name__}: {support.reason}", loc=op.loc)
 
 
 def _module(func: Func, target: Target, p: Printer) -> Source:
-    params = tuple(Param(v.hint, v.type) for v in func.params)
+    params = tuple(param(v) for v in func.params)
     head = HEADER.format(name=func.name).splitlines()
     for text in closure(p.helpers):
         head += ["", "", *text.splitlines()]

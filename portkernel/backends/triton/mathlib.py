@@ -141,7 +141,7 @@ def _frexp(f: _Format) -> list[str]:
 def _log_tail() -> list[str]:
     return [
         f"    result = tl.where(x == {_infinity()}, x, result)",
-        f'    result = tl.where(x == 0.0, float("-inf"), result)',
+        '    result = tl.where(x == 0.0, float("-inf"), result)',
         '    return tl.where((x < 0.0) | (x != x), float("nan"), result)',
     ]
 
@@ -163,7 +163,7 @@ def _log_family(f: _Format) -> dict[str, str]:
     high, low = _parts(f)
     b = f.bits
     log = "_log_f32" if b == 32 else "tl.log"
-    found = {
+    return {
         f"_log_f{b}": "\n".join(
             [
                 f"def _log_f{b}(x):",
@@ -192,7 +192,6 @@ def _log_family(f: _Format) -> dict[str, str]:
     result = {log}(u)
     return tl.where(x == 0.0, x, tl.where(away, result, result + {f.divide("x - (u - 1.0)", "u")}))''',
     }
-    return found
 
 
 def _hyperbolic(f: _Format) -> dict[str, str]:
@@ -231,7 +230,7 @@ def _atan2(f: _Format) -> str:
             f"    t = {f.divide('top', 'bottom')}",
             "    t = tl.where(equal, t * 0.0, t)",
             "    t = tl.where(t != t, 0.0, t)",
-            f"    upper = upper | (equal & (a > 0.0))",
+            "    upper = upper | (equal & (a > 0.0))",
             "    z = t * t",
             *_horner(f, "p", "z", series),
             "    angle = t - t * z * p",

@@ -7,15 +7,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ... import ir
 from ...dtypes import Scalar
 from ...errors import InternalError, ResourceError
-from ...ir import Func, Tensor, Value
+from ...ir import Func, Tensor, Tile, Value
 from ...loc import UNKNOWN, Loc
+from ..base import Param
 from .prelude import HELPERS
 from .signature import parameter_names
 from .spell import along, padded, padded_side, range_of, shape_text, typed
-from ..base import Param
 
 _RESERVED = {"tl", "triton", "status", "entry", "range", "float", "INTERPRETED", *keyword.kwlist, *HELPERS}
 MAX_ELEMENTS = 1 << 20
@@ -43,7 +42,7 @@ class Printer:
         self._loc = UNKNOWN
         for v in func.params if func else ():
             name = self.name_as(v, self.fresh(v.hint or "arg"))
-            names = parameter_names(Param(v.hint, v.type), name)
+            names = parameter_names(param(v), name)
             self._taken.update(names)
             self.arguments += names
             if not isinstance(v.type, Tensor):
@@ -179,5 +178,8 @@ class Printer:
         return 8 if self._largest >= 16384 else 4
 
 
-def is_tensor(value: Value) -> bool:
-    return isinstance(value.type, ir.Tensor)
+def param(value: Value) -> Param:
+    """The run-time parameter that a parameter of the function becomes."""
+    if not isinstance(value.type, Tensor | Tile):
+        raise InternalError(f"triton: a parameter of type {value.type}")
+    return Param(value.hint, value.type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...dtypes import DType
 from ...ir import Dot, Value
-from .elementwise import cast_text, from_bits, as_bits
+from .elementwise import as_bits, cast_text, from_bits
 from .printer import Printer
 from .spell import along, padded, padded_side, range_of, register
 
