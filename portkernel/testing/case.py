@@ -117,7 +117,9 @@ def every(dtype: DType) -> Array:
         return bits.view(dtype.np)
     word = f"u{dtype.itemsize}"
     step = 1 << (dtype.bits - 16)
-    found: Array = (np.arange(1 << 16, dtype=word) * np.array(step, word) + np.array(step * 5 // 7, word)).view(dtype.np)
+    found: Array = (np.arange(1 << 16, dtype=word) * np.array(step, word) + np.array(step * 5 // 7, word)).view(
+        dtype.np
+    )
     return found
 
 

@@ -32,7 +32,12 @@ def product(a: Array, b: Array, start: Array, dtype: DType) -> tuple[Array, Arra
 
 def launch(kernel: object, a: Array, b: Array, start: Array, dtype: DType, **constants: object) -> Launch:
     want, bound = product(a, b, start, dtype)
-    args: dict[str, object] = {"a": a, "b": b, "acc": start, "out": like(np.empty(want.shape, dot_accumulator(dtype).np))}
+    args: dict[str, object] = {
+        "a": a,
+        "b": b,
+        "acc": start,
+        "out": like(np.empty(want.shape, dot_accumulator(dtype).np)),
+    }
     limits = {} if bound is None else {"out": bound}
     return Launch(kernel, args, {"out": want}, bound=limits, constants=constants)  # type: ignore[arg-type]
 

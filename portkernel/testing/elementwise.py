@@ -86,7 +86,11 @@ def _unary(fn: Function) -> None:
         with np.errstate(all="ignore"):
             if working.is_float:
                 # What is exact is computed in the working dtype: a detour through a wider one would round twice.
-                wide = _wide(operand, working) if fn.ulp else operand.astype(np.float64 if dtype.bits == 64 else np.float32)
+                wide = (
+                    _wide(operand, working)
+                    if fn.ulp
+                    else operand.astype(np.float64 if dtype.bits == 64 else np.float32)
+                )
                 exact = _meaning(fn.name)(wide)
                 want = exact.astype(result.np)
             else:
@@ -289,7 +293,9 @@ def mixed_kernel(x, y, out):
 
 
 def _mixed(other: DType) -> None:
-    @table(*(d for d in (pk.int8, pk.int32, pk.float16, pk.float32) if d != other), name=f"add {other} to another dtype")
+    @table(
+        *(d for d in (pk.int8, pk.int32, pk.float16, pk.float32) if d != other), name=f"add {other} to another dtype"
+    )
     def make(dtype: DType, rng: np.random.Generator) -> Launch:
         x, y = (rng.integers(0, 9, (40,)).astype(d.np) for d in (dtype, other))
         want = (x.astype(np.float64) + y.astype(np.float64)).astype(promote(dtype, other).np)

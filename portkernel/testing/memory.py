@@ -77,9 +77,7 @@ def gaps_of_a_strided_output_stay(dtype: DType, rng: np.random.Generator) -> Lau
     base = np.full((30,), 7, dtype.np)
     want = base.copy()
     want[27:0:-3] = x
-    return Launch(
-        copy_into_kernel, {"x": x, "out": base, "first": 27, "step": -3}, {"out": want}
-    )
+    return Launch(copy_into_kernel, {"x": x, "out": base, "first": 27, "step": -3}, {"out": want})
 
 
 @pk.kernel
@@ -149,9 +147,7 @@ def _pad(index: int, pad: float, label: str) -> None:
         whole = np.full((40, 60), pad, dtype.np)
         whole[16 : 16 + 7, 24 : 24 + 8] = x
         want = whole[16 + index * 4 : 20 + index * 4, 24 + index * 6 : 30 + index * 6]
-        return Launch(
-            pad_kernel, {"x": x, "out": like(want), "index": index}, {"out": want}, constants={"PAD": pad}
-        )
+        return Launch(pad_kernel, {"x": x, "out": like(want), "index": index}, {"out": want}, constants={"PAD": pad})
 
 
 _pad(0, 0.0, "inside")

@@ -64,7 +64,9 @@ def draw_kernel(uniform, normal, whole, seed):
 def rand_randn_randint(dtype: DType, rng: np.random.Generator) -> Launch:
     first, second, _, _ = philox(7, np.arange(250))
     uniform = (first >> np.uint32(8)).astype(np.float32) * np.float32(2**-24)
-    angle = ((second >> np.uint32(8)).astype(np.float32) * np.float32(2**-24) * np.float32(6.283185307179586)).astype(np.float64)
+    angle = ((second >> np.uint32(8)).astype(np.float32) * np.float32(2**-24) * np.float32(6.283185307179586)).astype(
+        np.float64
+    )
     normal = np.sqrt(np.log(np.float32(1) - uniform).astype(np.float64) * -2) * np.cos(angle)
     whole = first.view(np.int32)
     args = {

@@ -154,7 +154,9 @@ def _bitcasts(width: int) -> None:
             x = x[~keep]  # which NaN it is does not survive every load
             want = x.view(target.np)
             tiles = -(-len(x) // 1000)
-            return Launch(kernel, {"x": x, "out": like(want)}, {"out": want}, (tiles,), constants={"B": 1000}, bits=True)
+            return Launch(
+                kernel, {"x": x, "out": like(want)}, {"out": want}, (tiles,), constants={"B": 1000}, bits=True
+            )
 
     for target in same:
         add(target)

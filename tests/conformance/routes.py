@@ -18,12 +18,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "emulation"))
 
 @dataclass(frozen=True)
 class Route:
-    """``absent`` says why the route cannot run here, or nothing. ``every`` is False where compiling is slow."""
+    """``absent`` says why the route cannot run here, or nothing.
+
+    ``share`` is how many dtypes of a case run by default: 0 for all, fewer where compiling is slow.
+    """
 
     name: str
     launch: Callable[[Launch], None]
     absent: Callable[[], str]
-    every: bool = True
+    share: int = 0
     backend: str = ""
 
 
@@ -46,7 +49,8 @@ def _opencl(wanted: str, schedule: str) -> tuple[Callable[[Launch], None], Calla
     run = launcher("opencl", wanted)
 
     def launch(item: Launch) -> None:
-        with config.override(opencl_schedule=schedule):
+        # A crash of the compiler would end the test run; a process for each of many small kernels would double its time.
+        with config.override(opencl_schedule=schedule, isolate=False):
             run(item)
 
     return launch, lambda: "" if opencl_device(wanted) else f"no OpenCL device called {wanted}"
@@ -91,11 +95,11 @@ ROUTES = {
     for route in (
         Route("numpy", launcher("numpy"), _here, backend="numpy"),
         Route("eager", launcher("eager"), _here),
-        Route("opencl-cpu", *_opencl("pocl", "cpu"), backend="opencl"),
-        Route("opencl-gpu", *_opencl("pocl", "gpu"), every=False),
-        Route("opencl-intel", *_opencl("intel", "cpu"), every=False),
-        Route("triton-interpreter", launcher("triton", "interpreter"), _no_triton, every=False),
-        Route("cuda-emulation", _emulate, _no_compiler, every=False),
+        Route("opencl-cpu", *_opencl("pocl", "cpu"), share=2, backend="opencl"),
+        Route("opencl-gpu", *_opencl("pocl", "gpu"), share=1),
+        Route("opencl-intel", *_opencl("intel", "cpu"), share=1),
+        Route("triton-interpreter", launcher("triton", "interpreter"), _no_triton, share=1),
+        Route("cuda-emulation", _emulate, _no_compiler, share=1),
         Route("cuda", launcher("cuda"), _no_gpu),
         Route("triton", launcher("triton", "0"), _no_gpu),
     )

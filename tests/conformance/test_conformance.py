@@ -1,6 +1,6 @@
 """Every conformance case, in its dtypes, on every route that this machine has.
 
-Where compiling is slow, a case runs in one dtype (each case in another, so that all of them occur) unless
+Where compiling is slow, a case runs in one dtype or two (each case in others, so that all of them occur) unless
 ``PORTKERNEL_CONFORMANCE=full`` asks for all.
 """
 
@@ -21,11 +21,13 @@ FULL = os.environ.get("PORTKERNEL_CONFORMANCE") == "full"
 
 
 def _dtypes(case: Case, route: Route) -> tuple[DType, ...]:
-    if FULL or route.every:
+    if FULL or not route.share:
         return case.dtypes
-    if case.dense:
+    if case.dense and route.share == 1:
         return ()
-    return (case.dtypes[zlib.crc32(f"{route.name}/{case.name}".encode()) % len(case.dtypes)],)
+    start = zlib.crc32(f"{route.name}/{case.name}".encode())
+    count = min(route.share, len(case.dtypes))
+    return tuple(case.dtypes[(start + i) % len(case.dtypes)] for i in range(count))
 
 
 def _cells() -> Iterator[object]:
