@@ -73,7 +73,7 @@ def binary(e: Emitter, op: o.Binary) -> Expr:
 
 
 def _prelude(e: Emitter, fn: str, type: s.Vec, x: Expr, y: Expr) -> Expr:
-    if type.lanes == 1 or fn not in ONE_LANE:
+    if type.lanes == 1 or type.dtype.kind not in ONE_LANE.get(fn, ""):
         return e.request(fn, type.dtype, type.lanes, x, y)
     parts = [
         e.request(fn, type.dtype, 1, Expr(f"{x.at(15)}.s{i:x}"), Expr(f"{y.at(15)}.s{i:x}")).text

@@ -9,12 +9,14 @@ from ...dtypes import DType, float32
 
 def nearest(value: float, dtype: DType) -> float:
     """``value`` rounded to nearest even in ``dtype``, as casts do: bfloat16 and the 8-bit floats by way of float32."""
+    if dtype.name == "float8_e4m3fn" and math.isinf(value):
+        return math.nan
     if not math.isfinite(value) or dtype.bits == 64:
         return value
     if dtype.name not in ("float32", "float16"):
         value = nearest(value, float32)
     if value == 0 or not math.isfinite(value):
-        return value
+        return nearest(value, dtype) if math.isinf(value) else value
     bias = (1 << (dtype.exponent - 1)) - 1
     scale = max(math.frexp(value)[1] - 1, 1 - bias) - dtype.mantissa
     rounded = math.ldexp(round(math.ldexp(value, -scale)), scale)
