@@ -156,7 +156,10 @@ class Kernel:
                 value = arg
                 key.append(kind)
             else:
-                ref = as_array(arg, self.name) if not isinstance(arg, np.generic) else None
+                try:
+                    ref = as_array(arg, self.name)
+                except LaunchError:  # the slow path says it with the argument's name
+                    return None
                 if ref is None:
                     return None
                 value = ref.ptr

@@ -184,6 +184,7 @@ class _Prepared:
             buffer = cl.Buffer(handle.context, flags, max(size, 16))
             self._set_memory(place, buffer)
             if host is None:
+                self.after.append(lambda: buffer)  # an empty array, too, needs its buffer until the kernel has run
                 return
             cl.enqueue_copy(handle.queue, buffer, host)
             COUNTERS.add("bytes_copied", size * (2 if written else 1))
