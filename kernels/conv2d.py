@@ -24,8 +24,8 @@ def conv2d(
     DILATION: pk.constexpr[tuple] = (1, 1),
     GROUPS: pk.constexpr[int] = 1,
     BIAS: pk.constexpr[bool] = False,
-    BM: pk.constexpr[int] = pk.auto(8, 128),
-    BN: pk.constexpr[int] = pk.auto(16, 256),
+    BM: pk.constexpr[int] = pk.auto(1, 128),
+    BN: pk.constexpr[int] = pk.auto(8, 256),
     BK: pk.constexpr[int] = pk.auto(8, 128),
 ):
     """out ``(N, O, OH, OW)`` from x ``(N, C, H, W)``, weight ``(O, C / GROUPS, KH, KW)`` and bias ``(O,)``, any strides.

@@ -28,9 +28,9 @@ def matmul(
     out,
     BIAS: pk.constexpr[bool] = False,
     ACTIVATION: pk.constexpr[str] = "none",
-    BM: pk.constexpr[int] = pk.auto(16, 256),
-    BN: pk.constexpr[int] = pk.auto(16, 512),
-    BK: pk.constexpr[int] = pk.auto(16, 512),
+    BM: pk.constexpr[int] = pk.auto(1, 256),
+    BN: pk.constexpr[int] = pk.auto(1, 512),
+    BK: pk.constexpr[int] = pk.auto(8, 512),
 ):
     """``out = activation(a @ b + bias)`` for a ``(M, K)``, b ``(K, N)``, bias ``(N,)``, out ``(M, N)``, any strides.
 

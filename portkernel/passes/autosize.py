@@ -45,7 +45,7 @@ _LARGE = 4096
 
 # Sides that are worth having. Few, so that problems of many shapes share few compiled kernels. On a CPU, rows come in
 # sixes (the micro-kernel's), columns in whole vectors.
-_CPU_M = (1, 2, 4, 6, 12, 24, 48, 96)
+_CPU_M = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 _CPU_N = (1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384)
 _CPU_K = (8, 16, 32, 64, 128, 256)
 _GPU_MN = (16, 32, 64, 128)

@@ -1,0 +1,155 @@
+"""Block sizes chosen from the IR."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+import portkernel as pk
+from portkernel import catalog, targets
+from portkernel.ir import Func
+from portkernel.lang import Auto
+from portkernel.passes import autosize
+from portkernel.runtime.specialize import choose_sizes
+
+CPU = targets.variant(targets.find("opencl-cpu"), units=2)
+GPU = targets.find("nvidia-h100")
+SMALL_GPU = targets.find("opencl-gpu")
+NUMPY = targets.find("numpy")
+
+
+def matmul_sizes(m: int, n: int, k: int, target: targets.Target, dtype: str = "float32") -> dict[str, int]:
+    kernel = catalog.find("matmul").kernel
+    shapes = {"a": (m, k), "b": (k, n), "bias": (1,), "out": (m, n)}
+    return sizes(kernel, shapes, target, dtype)
+
+
+def sizes(kernel, shapes: dict[str, tuple[int, ...]], target: targets.Target, dtype: str = "float32") -> dict[str, int]:
+    fn = kernel.parsed
+    types = {name: tensor(shape, dtype) for name, shape in shapes.items()}
+    constants = {p.name: p.default for p in fn.params if p.constexpr}
+    return choose_sizes(fn, types, constants, shapes, target)
+
+
+def tensor(shape: tuple[int, ...], dtype: str) -> pk.ir.Tensor:
+    steps: list[int | None] = [None] * len(shape)
+    steps[-1] = 1
+    return pk.ir.Tensor(len(shape), pk.dtypes.as_dtype(dtype), (None,) * len(shape), tuple(steps))
+
+
+def footprint(s: dict[str, int], width: int = 4) -> int:
+    return (s["BM"] * s["BN"] + (s["BM"] + s["BN"]) * s["BK"]) * width
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8"])
+def test_cpu_dot_fits_the_cache(dtype: str) -> None:
+    found = matmul_sizes(2048, 2048, 2048, CPU, dtype)
+    assert footprint(found, 8 if dtype == "float64" else 4) <= CPU.l2_bytes
+    assert found["BM"] % 6 == 0
+    assert found["BN"] >= 192
+    assert found["BK"] >= 128
+
+
+def test_cpu_dot_of_the_design() -> None:
+    assert matmul_sizes(1536, 1536, 1536, CPU) == {"BM": 96, "BN": 384, "BK": 256}
+
+
+def test_cpu_dot_of_skinny_shapes() -> None:
+    few_rows = matmul_sizes(4, 4096, 1024, CPU)
+    assert few_rows["BM"] <= 6
+    assert few_rows["BN"] >= 128
+    assert matmul_sizes(1024, 8, 64, CPU)["BN"] <= 16
+
+
+def test_cpu_dot_uses_every_core() -> None:
+    many = targets.variant(CPU, units=32)
+    found = matmul_sizes(512, 512, 512, many)
+    assert -(-512 // found["BM"]) * -(-512 // found["BN"]) >= 24
+
+
+def test_gpu_dot() -> None:
+    assert matmul_sizes(8192, 8192, 8192, GPU, "float16") == {"BM": 128, "BN": 128, "BK": 32}
+    found = matmul_sizes(4096, 4096, 4096, SMALL_GPU)
+    assert (found["BM"] + found["BN"]) * found["BK"] * 4 <= SMALL_GPU.local_bytes
+    assert min(found["BM"], found["BN"]) >= 32
+
+
+def test_gpu_dot_of_a_small_problem_leaves_programs_for_the_units() -> None:
+    found = matmul_sizes(512, 512, 512, GPU)
+    assert found["BM"] * found["BN"] <= 64 * 64
+
+
+def test_numpy_takes_large_tiles() -> None:
+    found = matmul_sizes(1024, 1024, 1024, NUMPY)
+    assert min(found.values()) >= 256
+
+
+@pytest.mark.parametrize("target", [CPU, GPU, SMALL_GPU, NUMPY], ids=lambda t: t.name)
+@pytest.mark.parametrize("entry", catalog.all_entries(), ids=lambda e: e.name)
+def test_every_kernel_within_its_bounds(entry: catalog.Entry, target: targets.Target) -> None:
+    for case in entry.cases:
+        problem = case.make(entry.dtypes[0], np.random.default_rng(0))
+        fn = entry.kernel.parsed
+        bounds = {p.name: p.default for p in fn.params if isinstance(p.default, Auto)}
+        shapes = {name: x.shape for name, x in problem.args.items() if isinstance(x, np.ndarray)}
+        types = {
+            p.name: tensor(shapes[p.name], problem.args[p.name].dtype.name)
+            if p.name in shapes
+            else pk.ir.Tile((), pk.float32)
+            for p in fn.params
+            if not p.constexpr
+        }
+        constants = {p.name: p.default for p in fn.params if p.constexpr} | problem.constants
+        found = choose_sizes(fn, types, constants, shapes, target)
+        assert found.keys() == bounds.keys()
+        assert all(b.low <= found[name] <= b.high for name, b in bounds.items())
+
+
+def test_elementwise_runs_along_the_contiguous_axis() -> None:
+    kernel = catalog.find("scale_shift_gelu").kernel
+    shapes = {"x": (4096, 4096), "scale": (4096,), "bias": (4096,), "residual": (4096, 4096), "out": (4096, 4096)}
+    cpu = sizes(kernel, shapes, CPU)
+    assert cpu["BN"] >= 1024
+    assert 1024 <= cpu["BM"] * cpu["BN"] <= 8192
+    gpu = sizes(kernel, shapes, GPU)
+    assert gpu["BM"] * gpu["BN"] == 1024
+
+
+def test_a_folded_axis_that_is_short_is_covered_at_once() -> None:
+    kernel = catalog.find("reduce_sum").kernel
+    found = sizes(kernel, {"x": (100_000, 100), "out": (100_000,)}, CPU)
+    assert found["BN"] == 128
+    assert found["BM"] >= 16
+
+
+def test_convolution_finds_its_extents_behind_gathers() -> None:
+    kernel = catalog.find("conv2d").kernel
+    shapes = {"x": (1, 3, 32, 32), "weight": (8, 3, 3, 3), "bias": (1,), "out": (1, 8, 30, 30)}
+    found = sizes(kernel, shapes, CPU)
+    assert found["BM"] == 8  # as many as there are channels
+    assert found["BK"] <= 32  # 27 terms
+    assert found["BN"] >= 64
+
+
+def test_empty_arrays_and_no_constants() -> None:
+    assert all(v >= 1 for v in matmul_sizes(0, 0, 0, CPU).values())
+    assert autosize.choose(Func("f", (), pk.ir.Block((), (), ())), {}, {}, {}, CPU) == {}
+
+
+def test_it_is_quick_and_pure() -> None:
+    kernel = catalog.find("matmul").kernel
+    fn = kernel.parsed
+    shapes = {"a": (1000, 1000), "b": (1000, 1000), "bias": (1,), "out": (1000, 1000)}
+    types = {name: tensor(shape, "float32") for name, shape in shapes.items()}
+    bounds = {p.name: p.default for p in fn.params if isinstance(p.default, Auto)}
+    probes = autosize.probe_sizes(bounds)
+    func = fn.lower(types, {p.name: p.default for p in fn.params if p.constexpr} | probes)
+    times, answers = [], []
+    for _ in range(20):
+        start = time.perf_counter()
+        answers.append(autosize.choose(func, probes, bounds, shapes, CPU))
+        times.append(time.perf_counter() - start)
+    assert all(a == answers[0] for a in answers)
+    assert min(times) < 1e-3
