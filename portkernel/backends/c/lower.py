@@ -276,7 +276,7 @@ def _copy(s: State, source: Storage, target: Storage) -> None:
         s.b.write(target.pointer, target.place(s.b, index, register), found)
 
     s.before_write(target)
-    s.each(source.shape, visit)
+    s.each(source.shape, visit)  # compilers make a vector loop of a plain copy
     s.after_write(target)
 
 

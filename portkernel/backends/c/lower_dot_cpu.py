@@ -8,6 +8,7 @@ from ...ir import Dot, Value
 from ...ir.simt import Mad, Vec
 from .build import Index, Values
 from .lower_memory import guarded
+from .lower_vector import lanes_for
 from .state import State, Storage
 
 Operand = Callable[[tuple[Index, ...], int], Value]
@@ -36,7 +37,12 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
 
     def batch(n: Index, _: Values) -> Values:
         lead: tuple[Index, ...] = (n,) if len(shape) == 3 else ()
-        guarded(s, [op.b], op.b.tile.size, lambda: _pack(s, packed, right, lead, depth, width, columns, lanes))
+
+        def pack() -> None:
+            vector = lanes_for(s, op.b.tile.shape, [op.b]) >= lanes
+            _pack(s, packed, right, lead, depth, width, columns, lanes, vector)
+
+        guarded(s, [op.b], op.b.tile.size, pack)
         kernel = _Kernel(s, op, target, left, packed, lead, rows, vectors, lanes)
 
         def sweep(p: Index, _: Values) -> Values:
@@ -50,8 +56,9 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
 
 
 def _pack(
-    s: State, packed: Value, right: Operand, lead: tuple[Index, ...], depth: int, width: int, columns: int, lanes: int
-) -> None:
+    s: State, packed: Value, right: Operand, lead: tuple[Index, ...], depth: int, width: int, columns: int, lanes: int,
+    vector: bool,
+) -> None:  # fmt: skip
     """``packed[panel][k][column]``; columns past the edge are zero."""
     b = s.b
     kind = packed.pointer.dtype
@@ -63,8 +70,13 @@ def _pack(
 
     def row(k: Index, _: Values) -> Values:
         def full(p: Index, _: Values) -> Values:
-            for c in range(0, columns, lanes):
+            def one(c: Index, _: Values) -> Values:
+                put(p, k, c, right((*lead, k, b.add(b.mul(p, columns), c)), 1))
+                return ()
+
+            for c in range(0, columns if vector else 0, lanes):
                 put(p, k, c, right((*lead, k, b.add(b.mul(p, columns), c)), lanes))
+            b.loop(0 if vector else columns, one)
             return ()
 
         b.loop(whole, full)

@@ -10,11 +10,13 @@ from collections.abc import Callable
 
 from ...dtypes import int32
 from ...ir import ArgReduce, Block, Reduce, Scan, Value
+from ...ir.simt import Lane, Vec
 from ...lang.functions import FOLDS
 from .build import Index, Values
 from .layout import Cyclic
 from .lower_elementwise import element
 from .lower_memory import guarded
+from .lower_vector import lanes_for
 from .state import State, Storage
 
 Place = tuple[Index, ...]
@@ -43,11 +45,11 @@ def _better(s: State, op: ArgReduce, acc: Values, new: Values) -> Values:
     return b.select(wins, new[0], acc[0]), b.select(wins, new[1], acc[1])
 
 
-def _elements(s: State, op: Reduce | ArgReduce | Scan, line: Place, k: Index) -> Values:
+def _elements(s: State, op: Reduce | ArgReduce | Scan, line: Place, k: Index, lanes: int = 1) -> Values:
     """The elements at position ``k`` of a line; for an arg-reduction, also the position."""
     index = (*line[: op.axis], k, *line[op.axis :])
     if not isinstance(op, ArgReduce):
-        return tuple(element(s, x, index, 0) for x in op.xs)
+        return tuple(element(s, x, index, 0, lanes) for x in op.xs)
     place = s.b.const(k, int32) if isinstance(k, int) else s.b.cast(k, int32)
     return element(s, op.x, index, 0), place
 
@@ -101,7 +103,7 @@ def lower_reduce(s: State, op: Reduce | ArgReduce, inline: Inline) -> None:
     _share(s, kept, parts, part)
     s.dirty = True
     s.fence()
-    _finish(s, op, kept, lambda line: _fold_parts(s, partial, kept, parts, line, combine))
+    _finish(s, op, kept, lambda line, _: _fold_parts(s, partial, kept, parts, line, combine))
 
 
 def _fold_parts(
@@ -144,35 +146,79 @@ def _whole_lines(
     length: int,
     combine: Combine,
 ) -> None:
-    def line_of(line: Place) -> Values:
-        return _fold(s, _elements(s, op, line, 0), 1, length, 1, lambda k: _elements(s, op, line, k), combine)
+    named = isinstance(op, Reduce) and op.body is None
 
-    _finish(s, op, kept, line_of, xs)
+    def line_of(line: Place, lanes: int) -> Values:
+        if named and lanes == 1 and op.axis == len(kept):
+            width = lanes_for(s, xs[0].tile.shape, xs)
+            if width > 1 and length >= 2 * width:
+                return _fold_lanes(s, op, xs[0], line, length, width, combine)
+
+        def at(k: Index) -> Values:
+            return _elements(s, op, line, k, lanes)
+
+        return _fold(s, at(0), 1, length, 1, at, combine)
+
+    _finish(s, op, kept, line_of, xs, across=named and op.axis < len(kept))
+
+
+def _fold_lanes(
+    s: State, op: Reduce | ArgReduce, x: Value, line: Place, length: int, lanes: int, combine: Combine
+) -> Values:
+    """A line along the last dimension, in several vectors of partial results that are folded into one another at the end."""
+    b = s.b
+    ways = 4 if length >= 8 * lanes else 1
+    stride = ways * lanes
+    done = length // stride * stride
+
+    def vectors(k: Index) -> Values:
+        return tuple(element(s, x, (*line, b.add(k, w * lanes)), 0, lanes) for w in range(ways))
+
+    def step(k: Index, acc: Values) -> Values:
+        return tuple(combine((a,), (v,))[0] for a, v in zip(acc, vectors(k), strict=True))
+
+    partial = list(b.loop(done, step, start=stride, step=stride, inits=vectors(0)))
+    for start in range(done, length // lanes * lanes, lanes):
+        way = (start - done) // lanes
+        partial[way] = combine((partial[way],), (element(s, x, (*line, start), 0, lanes),))[0]
+    while len(partial) > 1:
+        half = len(partial) // 2
+        partial = [combine((partial[i],), (partial[i + half],))[0] for i in range(half)]
+    ones = [b.pure(Lane, Vec(x.tile.dtype), index=i, x=partial[0]) for i in range(lanes)]
+    while len(ones) > 1:
+        half = len(ones) // 2
+        ones = [combine((ones[i],), (ones[i + half],))[0] for i in range(half)]
+    return _fold(s, (ones[0],), length // lanes * lanes, length, 1, lambda k: _elements(s, op, line, k), combine)
 
 
 def _finish(
     s: State,
     op: Reduce | ArgReduce,
     kept: tuple[int, ...],
-    result: Callable[[Place], Values],
+    result: Callable[[Place, int], Values],
     roots: tuple[Value, ...] = (),
+    across: bool = False,
 ) -> None:
-    """Store ``result(line)`` for every line."""
+    """Store ``result(line, lanes)`` for every line; ``across`` allows ``lanes`` neighbouring lines at once."""
     places = range(1, 2) if isinstance(op, ArgReduce) else range(len(op.results))
     storages = []
     for r in op.results:
         own = s.plan.stored[r] if kept else False
         storages.append(s.allocate(kept, r.tile.dtype, own, f"the tile {r.type}", op.loc))
 
-    def visit(line: Place, register: Index, _: int) -> None:
-        found = result(line)
+    def visit(line: Place, register: Index, lanes: int) -> None:
+        found = result(line, lanes)
         for k, storage in zip(places, storages, strict=True):
             s.b.write(storage.pointer, storage.place(s.b, line, register), found[k])
 
     for storage in storages:
         s.before_write(storage)
     size = roots[0].tile.size if roots else 0
-    guarded(s, roots, size, lambda: s.each(kept, visit))
+
+    def body() -> None:
+        s.each(kept, visit, lanes_for(s, roots[0].tile.shape, roots) if across else 1)
+
+    guarded(s, roots, size, body)
     for r, storage in zip(op.results, storages, strict=True):
         s.after_write(storage)
         if kept:
