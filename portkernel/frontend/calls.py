@@ -58,6 +58,8 @@ class Calls(Expressions):
             return self._inline(fn, args, kwargs, node)
         if isinstance(fn, functools.partial):
             return self.apply(fn.func, (*fn.args, *args), {**fn.keywords, **kwargs}, node)
+        if fn is functools.reduce:
+            return self._reduce(args, node)
         if fn is static_range:
             return self.python("static_range()", static_range, *args, **kwargs)
         if _hashable(fn) and fn in _BUILTINS:
@@ -99,7 +101,8 @@ class Calls(Expressions):
         if a.kwarg is not None:
             params.append(inspect.Parameter(a.kwarg.arg, inspect.Parameter.VAR_KEYWORD))
         source = FunctionSource(self.frame.source.file, self.frame.source.lines, node, name)
-        return LocalFunction(source, inspect.Signature(params), self.frame)
+        constants = frozenset(p.arg for p in (*positional, *a.kwonlyargs) if sig.names_constexpr(p.annotation))
+        return LocalFunction(source, inspect.Signature(params), self.frame, constants)
 
     def _parameter(self, p: ast.arg, default: ast.expr | None, kind: inspect._ParameterKind) -> inspect.Parameter:
         return inspect.Parameter(p.arg, kind, default=sig.EMPTY if default is None else self.eval(default))
@@ -109,6 +112,8 @@ class Calls(Expressions):
     ) -> object:
         bound = sig.bind(fn.signature, fn.source.name, args, kwargs)
         bound.apply_defaults()
+        for name in fn.constants:
+            self.constant(bound.arguments[name], f"{fn.source.name}(): {name}")
         call_site = self.frame.loc(node)
         frame = Frame(fn.source, dict(bound.arguments), {}, fn.frame.globals, call_site, outer=fn.frame)
         return self._enter(frame)
@@ -212,6 +217,15 @@ class Calls(Expressions):
             hint=f"use pk.{name}" if name in lang.OPERATORS else "",
         )
 
+    def _reduce(self, args: Sequence[object], node: ast.AST) -> object:
+        """``functools.reduce`` of a compile-time sequence, whatever its elements."""
+        if not 2 <= len(args) <= 3:
+            raise CallError(f"reduce(): expected 2 or 3 positional arguments, got {len(args)}")
+        items = [*args[2:], *self.iterate(args[1], "reduce()")]
+        if not items:
+            raise CallError("reduce(): expected at least one element or a start value, got none")
+        return functools.reduce(lambda a, b: self.apply(args[0], (a, b), {}, node), items)
+
     def _all_any(self, fn: Callable[..., object], args: Sequence[object]) -> object:
         name = fn.__name__
         if len(args) == 1 and isinstance(args[0], TileValue):
@@ -233,8 +247,9 @@ class Calls(Expressions):
             self.check_owned(owner)
         elif not _passes_on(fn) and (has_runtime(list(args)) or has_runtime(dict(kwargs))):
             found = next(v for v in (*args, *kwargs.values()) if has_runtime(v))
+            shown = f"a run-time {describe(found)}" if is_runtime(found) else f"{describe(found)} with a run-time value"
             raise CallError(
-                f"{name}(): expected compile-time constants, got a run-time {describe(found)}",
+                f"{name}(): expected compile-time constants, got {shown}",
                 hint=f"use pk.{name}"
                 if name in lang.OPERATORS
                 else "kernels call pk functions and plain Python functions",

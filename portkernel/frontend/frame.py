@@ -14,6 +14,7 @@ from types import FunctionType
 
 import numpy as np
 
+from .. import dtypes, lang
 from ..errors import (
     InternalError,
     KernelError,
@@ -72,7 +73,7 @@ class Return:
 Outcome = Flow | Return
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Frame:
     """A function being interpreted: its locals, where they were assigned, and what it sees besides."""
 
@@ -99,13 +100,17 @@ class Frame:
         return int(getattr(self.sites.get(name, self.source.node), "lineno", 0))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class LocalFunction:
-    """A function defined inside a kernel or helper: it sees the variables of the frame around it."""
+    """A function defined inside a kernel or helper: it sees the variables of the frame around it.
+
+    ``constants`` are its parameters that are annotated with ``pk.constexpr``.
+    """
 
     source: FunctionSource
     signature: inspect.Signature
     frame: Frame
+    constants: frozenset[str] = frozenset()
 
     @property
     def __name__(self) -> str:
@@ -260,6 +265,8 @@ class Machine(ABC):
         while frame is not None:
             known.update(dict.fromkeys((*frame.env, *frame.cells, *frame.globals)))
             frame = frame.outer
+        if name in lang.OPERATORS or name in dtypes.BY_NAME:
+            return f"did you mean `pk.{name}`?"
         known.update(dict.fromkeys(("range", "len", "min", "max", "abs", "enumerate", "zip", "tuple")))
         return suggestion(name, known)
 

@@ -158,6 +158,8 @@ class Expressions(Machine):
             if name not in fields:
                 what = "a tile" if isinstance(value, TileValue) else "an array"
                 near = suggestion(name, fields)
+                if isinstance(value, TensorValue) and name in _METHODS:
+                    near = "load a tile of it first: pk.load(x, index, shape)"
                 if not near and name in lang.OPERATORS:
                     near = f"use pk.{name}(...)"
                 raise UnknownNameError(

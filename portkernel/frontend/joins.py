@@ -81,7 +81,11 @@ def describe(value: object) -> str:
         return f"a {type(value).__name__} of {len(value)}"
     if value is None or isinstance(value, (bool, int, float, str, np.generic)):
         return f"the constant {value!r}"
-    return f"the object {value!r}"
+    name = getattr(value, "__name__", None)
+    if callable(value) and name:
+        return f"the function `{name}`"
+    shown = repr(value)
+    return f"the object {shown if len(shown) < 80 else shown[:76] + ' ...'}"
 
 
 def same(a: object, b: object) -> bool:

@@ -81,9 +81,13 @@ def _resolve(annotation: str, fn: FunctionType) -> object | None:
 
 def _named_constexpr(annotation: str) -> bool:
     try:
-        node: ast.expr = ast.parse(annotation, mode="eval").body
+        return names_constexpr(ast.parse(annotation, mode="eval").body)
     except SyntaxError:
         return False
+
+
+def names_constexpr(node: ast.expr | None) -> bool:
+    """Whether an annotation's text is ``constexpr`` or ``constexpr[...]``, of whatever module."""
     if isinstance(node, ast.Subscript):
         node = node.value
     return (isinstance(node, ast.Attribute) and node.attr == "constexpr") or (

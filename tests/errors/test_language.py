@@ -126,6 +126,18 @@ def test_unknown_name(assert_kernel_error: Check) -> None:
     assert (error.loc.col, error.loc.end_col) == (25, 29)
 
 
+def test_names_of_the_language_need_their_module(assert_kernel_error: Check) -> None:
+    text = "def kernel(x, out, n):\n    v = n.astype(float16)\n"
+    assert (
+        assert_kernel_error(text, errors.UnknownNameError, "`float16`", "float16").hint == "did you mean `pk.float16`?"
+    )
+
+
+def test_methods_of_tiles_on_an_array(assert_kernel_error: Check) -> None:
+    error = assert_kernel_error("def kernel(x, out, n):\n    x.sum()\n", errors.UnknownNameError, "`.sum`", "x.sum()")
+    assert "pk.load" in error.hint
+
+
 def test_unknown_function_of_the_language(assert_kernel_error: Check) -> None:
     def kernel(x, out, n):
         pk.lode(x, 0, 4)
@@ -290,7 +302,8 @@ def test_function_differs_between_branches(assert_kernel_error: Check) -> None:
             f = pk.log
         pk.store(out, 0, f(pk.load(x, 0, 4)))
 
-    assert_kernel_error(kernel, errors.TypeJoinError, "`f`: its type depends on the branch", "f = pk.log")
+    match = "`f`: its type depends on the branch: expected the function `exp`.*got the function `log`"
+    assert_kernel_error(kernel, errors.TypeJoinError, match, "f = pk.log")
 
 
 def test_variable_defined_in_one_branch(assert_kernel_error: Check) -> None:
@@ -429,6 +442,16 @@ def test_wrong_call(line: str, match: str, assert_kernel_error: Check) -> None:
         f"def kernel(x, out, n):\n    q = {line}\n", "kernel", {"helper": helper, "sqrt": math.sqrt}
     )
     assert_kernel_error(fn, errors.CallError, match, f"q = {line}")
+
+
+def test_constant_parameter_of_a_nested_function(assert_kernel_error: Check) -> None:
+    def kernel(x, out, n):
+        def fill(side: pk.constexpr[int]):
+            return pk.zeros(side)
+
+        pk.store(out, 0, fill(n))
+
+    assert_kernel_error(kernel, errors.NotConstantError, r"fill\(\): side: expected a compile-time", "fill(n)")
 
 
 def recursive(n):

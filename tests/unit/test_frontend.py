@@ -133,7 +133,7 @@ EXPRESSIONS = [
     "(lambda a, b=2: a * b)(n)", "int(2.7) + n", "len(f'{WIDTH:03d}x')", "dict(a=n)['a']", "[*(n, 1), *(2,)][2]",
     "max(*(n, 3))", "sum(a * b for a, b in zip((1, 2), (n, 3)))", "sum(i * v for i, v in enumerate((n, 2, n)))",
     "(1, 2, 3)[1:][0]", "n if n is not None else 0", "1 if isinstance(WIDTH, int) else 0", "n",
-    "operator.add(n, 2)", "functools.partial(max, 2)(n)", "all((n > 1, n > 2)) if False else n", "bool(3) + 1", "'ab'.index('b') + n",
+    "operator.add(n, 2)", "functools.reduce(lambda a, b: a * 2 + b, (n, 1, 2), 1)", "functools.partial(max, 2)(n)", "all((n > 1, n > 2)) if False else n", "bool(3) + 1", "'ab'.index('b') + n",
 ]  # fmt: skip
 
 
