@@ -70,7 +70,7 @@ class _Prepared:
         self.api = _interface()
         self.loaded = loaded
         self.handle = loaded.handle
-        self.kernel = getattr(loaded.program, loaded.source.entry)
+        self.kernel = loaded.cl.Kernel(loaded.program, loaded.source.entry)
         self.pointer = self.kernel.int_ptr
         self.queue = self.handle.queue.int_ptr
         self.lock = threading.Lock()

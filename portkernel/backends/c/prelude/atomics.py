@@ -1,9 +1,10 @@
-"""Atomics that no built-in gives: compare-and-swap loops on the word."""
+"""Atomics that no built-in gives: compare-and-swap loops on the word. The first read is a swap too, so that no plain
+access races with another thread's."""
 
 _LOOP = """
 FN T NAME(volatile SPACE T* p, T v) {
   volatile SPACE U* w = (volatile SPACE U*)p;
-  U seen = *w, before;
+  U seen = CAS(w, 0, 0), before;
   do {
     before = seen;
     seen = CAS(w, before, %s);
