@@ -14,8 +14,10 @@ from . import cache, isolate
 from .cache import Entry
 from .statistics import COUNTERS
 
-_ERROR_LINE = re.compile(r"(?:^|[:(])(\d+)(?:[:,]\d+)?\)?:\s*(?:fatal\s+|catastrophic\s+)?error\b", re.MULTILINE)
-"""``file:3:14: error`` of clang and ``file(3): error`` of NVRTC."""
+_ERROR_LINE = re.compile(
+    r"[:(](\d+)(?:[:,]\d+)?\)?:\s*(?:fatal\s+|catastrophic\s+)?error\b|^error:\s[^\s:]*:(\d+):\d+:", re.MULTILINE
+)
+"""``file:3:14: error`` of clang, ``file(3): error`` of NVRTC, ``error: file:3:14:`` of PoCL."""
 
 
 class Refused(Exception):
@@ -66,7 +68,7 @@ def obtain(
 def compiler_error(source: Source, log: str) -> CompilerError:
     """A compiler's complaint, with the emitted line and the kernel line that caused it."""
     found = _ERROR_LINE.search(log)
-    number = int(found.group(1)) if found else 0
+    number = int(found.group(1) or found.group(2)) if found else 0
     lines = source.text.splitlines()
     shown = ""
     loc = UNKNOWN

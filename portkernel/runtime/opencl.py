@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -88,7 +89,9 @@ class Driver:
         for fresh in (False, True):
             entry = obtain(source, _compiler(handle.device), job, job, lambda: compile_job(job), settings, fresh)
             try:
-                program = self.cl.Program(handle.context, [handle.device], [entry.data]).build(cache_dir=False)
+                with warnings.catch_warnings():  # pyopencl warns of every log that is not empty
+                    warnings.simplefilter("ignore")
+                    program = self.cl.Program(handle.context, [handle.device], [entry.data]).build(cache_dir=False)
                 return Loaded(self.cl, program, source, handle, outputs(func))
             except self.cl.Error:
                 if fresh:  # the device takes no binaries, not even of its own making

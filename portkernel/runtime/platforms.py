@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,8 +23,7 @@ def load() -> ModuleType:
 
     Raises :class:`~portkernel.errors.MissingDependencyError` where pyopencl is absent.
     """
-    if "pyopencl" not in sys.modules:
-        _prepare(config.get())
+    _prepare(config.get())  # the loader reads its settings when it is first asked for platforms
     try:
         import pyopencl
     except ImportError:
@@ -33,6 +33,7 @@ def load() -> ModuleType:
     return pyopencl
 
 
+@cache
 def _prepare(settings: config.Config) -> None:
     # One compilation per kernel, for the group size that the text requires, and that in our compiler process: PoCL
     # would otherwise compile again at the first launch, for the grid at hand.
