@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import FunctionType
 
 from .. import ir
-from ..errors import ArgumentError, CallError, UnsupportedSyntaxError
+from ..errors import ArgumentError, CallError, KernelError, UnsupportedSyntaxError
 from ..lang import TensorValue, TileValue
 from .frame import Frame, Return, Tracer, closure_cells
 from .loops import Interpreter
@@ -56,7 +56,10 @@ class KernelFn:
         machine = Interpreter(builder, frame)
         builder.inline = machine.inline
         with ir.use(builder), builder.scope() as body:
-            outcome = machine.run()
+            try:
+                outcome = machine.run()
+            except KernelError as e:
+                raise e.with_traceback(None)  # noqa: B904  # the user's own place is in the message; ours are noise
         if isinstance(outcome, Return) and outcome.value is not None and outcome.node is not None:
             raise UnsupportedSyntaxError(
                 f"{self.name}(): expected a kernel that returns nothing, got a result",

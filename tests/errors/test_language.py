@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import traceback
 from collections.abc import Callable, Mapping
 from types import FunctionType
 
@@ -533,6 +534,11 @@ def test_constant_assertions(assert_kernel_error: Check) -> None:
 @pytest.mark.parametrize("line", ["1 // 0", "(1, 2)[5]", "'a' + 1", "[].pop()", "a, b = (1, 2, 3)"])
 def test_what_python_raises_is_the_users_mistake(line: str, assert_kernel_error: Check) -> None:
     assert_kernel_error(f"def kernel(x, out, n):\n    q = {line}\n", errors.KernelError, "expected", line)
+
+
+def test_the_traceback_spares_the_user_the_interpreter(assert_kernel_error: Check) -> None:
+    error = assert_kernel_error("def kernel(x, out, n):\n    q = [n + nope]\n", errors.UnknownNameError, "nope", "nope")
+    assert len(traceback.extract_tb(error.__traceback__)) <= 3
 
 
 def test_no_source() -> None:
