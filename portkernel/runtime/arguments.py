@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,12 @@ class ArrayRef:
         if view.dtype.itemsize != size:
             raise ArgumentDTypeError(f"expected elements of {size} bytes, got {view.dtype}")
         return view.view(self.dtype.np)
+
+
+def host_bytes(address: int, size: int) -> np.ndarray[Any, Any]:
+    """``size`` bytes of host memory at ``address``, which somebody else keeps alive."""
+    memory: Any = (ctypes.c_uint8 * size).from_address(address) if size else b""
+    return np.frombuffer(memory, np.uint8)
 
 
 class _Interface:

@@ -100,7 +100,7 @@ def check_pair(out: ArrayRef, other: ArrayRef, out_name: str, other_name: str, k
     if not may_overlap(out, other):
         return
     try:
-        shared = np.shares_memory(_bytes(out), _bytes(other), max_work=_WORK)
+        shared = np.shares_memory(_bytes(out), _bytes(other), max_work=_WORK)  # type: ignore[arg-type]  # NumPy's stub knows 0 and -1 only
     except np.exceptions.TooHardError:
         shared = True
     if shared:

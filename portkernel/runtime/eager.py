@@ -71,6 +71,7 @@ class EagerLauncher:
             name: TensorValue(value) if isinstance(value.type, Tensor) else TileValue(value)
             for name, value in formal.items()
         }
-        for program in itertools.product(*(range(n) for n in grid)):
+        x, y, z = (range(n) for n in grid)
+        for program in itertools.product(x, y, z):
             with use(EagerBuilder(program, grid, actual)):
                 self.kernel.fn(**wrapped, **constants)

@@ -60,7 +60,7 @@ class _Loaded:
             bound: dict[str, Any] = {}
             for name, template, value, owner, param in zip(names, templates, values, owners, func.params, strict=True):
                 if template is None:
-                    bound[name] = np.asarray(value).astype(param.type.dtype.np)[()]  # type: ignore[union-attr]
+                    bound[name] = np.asarray(value).astype(param.type.dtype.np)[()]
                 elif type(owner) is np.ndarray:
                     bound[name] = owner
                 else:

@@ -19,16 +19,13 @@ def kernel_from_source(text: str, name: str | None = None, namespace: Mapping[st
 
     Raises :class:`~portkernel.errors.SourceUnavailableError` if there is no such function, and SyntaxError.
     """
-    import portkernel
-
     file = f"<portkernel {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     scope: dict[str, object] = {
         "__name__": "portkernel_source",
-        "pk": portkernel,
-        "portkernel": portkernel,
-        **(namespace or {}),
     }
+    exec("import portkernel\nimport portkernel as pk\n", scope)
+    scope.update(namespace or {})
     before = set(scope)
     exec(compile(text, file, "exec"), scope)
     found = {n: v for n, v in scope.items() if n not in before and isinstance(v, (Kernel, FunctionType))}
@@ -40,4 +37,4 @@ def kernel_from_source(text: str, name: str | None = None, namespace: Mapping[st
             hint="the text defines " + (", ".join(found) or "no function"),
         )
     made = found[wanted]
-    return made if isinstance(made, Kernel) else Kernel(made)  # type: ignore[arg-type]  # only these two kinds are kept
+    return made if isinstance(made, Kernel) else Kernel(made)
