@@ -143,7 +143,8 @@ def _run_opencl(source: Source, grid: tuple[int, ...], args: Mapping[str, object
     import pyopencl as cl
 
     if not _queue:
-        device = cl.get_platforms()[0].get_devices()[0]
+        wanted = "Portable Computing Language"
+        device = next(p for p in cl.get_platforms() if p.name == wanted).get_devices()[0]
         pocl.repair(device)
         _queue.append(cl.CommandQueue(cl.Context([device])))
     queue = _queue[0]
@@ -155,8 +156,11 @@ def _run_opencl(source: Source, grid: tuple[int, ...], args: Mapping[str, object
     for param in source.params:
         value = args[param.name]
         if not isinstance(param.type, Tensor):
-            small = param.type.dtype.is_float and param.type.dtype.bits < 64
-            values.append(np.float32(value) if small else param.type.dtype.np.type(value))  # type: ignore[arg-type]
+            dtype = param.type.dtype
+            register = (
+                np.float32 if dtype.is_float and dtype.bits < 64 else np.int32 if dtype.is_bool else dtype.np.type
+            )
+            values.append(register(value))  # type: ignore[arg-type]
             continue
         assert isinstance(value, np.ndarray)
         raw = value.view(np.uint8)

@@ -9,6 +9,13 @@ from ...ir.simt import Space
 from ...targets import Target
 from .backend import CBackend
 from .dialect import Dialect
+from .prelude.small_floats import SMALL_FLOATS
+
+
+def _on_device(instruction: str, piece: str) -> str:
+    """``piece`` with a body of PTX where the compiler targets a device; the plain text says what it means."""
+    head, _, body = piece.strip().partition("{")
+    return f"{head}{{\n#ifdef __CUDA_ARCH__\n  {instruction}\n#else{body.removesuffix('}')}#endif\n}}\n"
 
 
 class Cuda(Dialect):
@@ -53,6 +60,17 @@ class Cuda(Dialect):
         "f32": "__uint_as_float", "u32": "__float_as_uint", "i32": "__float_as_int", "f64": "__longlong_as_double",
         "u64": "(u64)__double_as_longlong", "i64": "__double_as_longlong",
     }  # fmt: skip
+    pieces: ClassVar[dict[str, str]] = {
+        name: _on_device(instruction, SMALL_FLOATS[name])
+        for name, instruction in (
+            (
+                "round_f16",
+                'asm("{ .reg .b16 h; cvt.rn.f16.f32 h, %1; cvt.f32.f16 %0, h; }" : "=f"(x) : "f"(x)); return x;',
+            ),
+            ("load_f16", 'float x; asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(h)); return x;'),
+            ("store_f16", 'u16 h; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x)); return h;'),
+        )
+    }
     compare_and_swap: ClassVar[dict[int, str]] = {32: "atomicCAS", 64: "atomicCAS"}
     float_atomics = frozenset({("add", "float32"), ("add", "float64"), ("xchg", "float32")})
     atomics: ClassVar[dict[str, str]] = {

@@ -64,7 +64,7 @@ def binary(e: Emitter, op: o.Binary) -> Expr:
     if dtype.is_integer and (simple := _by_constant(e, op)) is not None:
         return simple
     if fn in PRELUDE_BINARY and dtype.kind in PRELUDE_BINARY[fn]:
-        made = _prelude(e, fn, type, e.use(op.x), e.use(op.y))
+        made = _prelude(e, fn, op.x, op.y)
     elif fn in FLOAT_BINARY:
         made = call(FLOAT_BINARY[fn], e.use(op.x), e.use(op.y))
     else:
@@ -72,14 +72,13 @@ def binary(e: Emitter, op: o.Binary) -> Expr:
     return made if fn in EXACT else e.rounded(made, type)
 
 
-def _prelude(e: Emitter, fn: str, type: s.Vec, x: Expr, y: Expr) -> Expr:
+def _prelude(e: Emitter, fn: str, x: Value, y: Value) -> Expr:
+    type = x.vec
     if type.lanes == 1 or type.dtype.kind not in ONE_LANE.get(fn, ""):
-        return e.request(fn, type.dtype, type.lanes, x, y)
-    parts = [
-        e.request(fn, type.dtype, 1, Expr(f"{x.at(15)}.s{i:x}"), Expr(f"{y.at(15)}.s{i:x}")).text
-        for i in range(type.lanes)
-    ]
-    return Expr(f"({e.dialect.register_type(type)})({', '.join(parts)})", UNARY)
+        return e.request(fn, type.dtype, type.lanes, e.use(x), e.use(y))
+    a, b = e.atom(x).text, e.atom(y).text
+    lanes = (e.request(fn, type.dtype, 1, Expr(f"{a}.s{i:x}"), Expr(f"{b}.s{i:x}")).text for i in range(type.lanes))
+    return Expr(f"({e.dialect.register_type(type)})({', '.join(lanes)})", UNARY)
 
 
 def _by_constant(e: Emitter, op: o.Binary) -> Expr | None:

@@ -130,8 +130,10 @@ class Emitter:
             self.temporary(value, expr)
 
     def _inlines(self, op: Op, value: Value, expr: Expr, home: Block) -> bool:
-        if isinstance(op, (o.Const, s.Base, o.Dim, o.Stride)):
-            return not isinstance(value.type, s.Vec) or value.type.lanes == 1
+        if isinstance(value.type, Pointer) or _WORD.fullmatch(expr.text):
+            return True
+        if isinstance(op, (o.Const, o.Dim, o.Stride)) and value.vec.lanes == 1:
+            return True
         if op.effect is not Effect.PURE or len(expr.text) > _INLINE:
             return False
         return not value.hint and self._uses[value] == 1 and self._home[value] is home

@@ -63,7 +63,7 @@ FN T NAME(T x, T y) { return y == (T)(0) ? (T)(0) : as_T(x % (y == (T)(0) ? (T)(
 FN T NAME(T x, T y) {
   T r = fmod(x, y);
   T m = (r != (T)(0)) & ((r < (T)(0)) != (y < (T)(0))) ? r + y : r;
-  return r == (T)(0) ? copysign((T)(0), y) : m;
+  return r == (T)(0) ? copysign((T)0, y) : m;
 }
 """,
     "floordiv/f": """
@@ -73,7 +73,7 @@ FN T NAME(T x, T y) {
   q = (r != (T)(0)) & ((r < (T)(0)) != (y < (T)(0))) ? q - (T)(1) : q;
   T f = floor(q);
   f = q - f > (T)(0.5f) ? f + (T)(1) : f;
-  f = q == (T)(0) ? copysign((T)(0), x / y) : f;
+  f = q == (T)(0) ? copysign((T)0, x / y) : f;
   return y == (T)(0) ? x / y : f;
 }
 """,

@@ -29,8 +29,10 @@ _ORDER = {name: i for i, name in enumerate(PIECES)}
 SHORT: dict[str, DType] = {
     f"{d.kind}{d.bits}": d for d in BY_NAME.values() if d.is_integer or d.name in ("float32", "float64")
 }
-_WORD = re.compile(r"\b(?:[iuf](?:8|16|32|64)|[TUSW]|BITS|FN|NAME|SPACE|CAS|(?:bits|as|to)_\w+|pk_\w+|literal_\w+)\b")
-_SPLAT_LITERAL = re.compile(r"\([uf]32\)\((0x[0-9a-f]+u|\d+u|\d+\.\d+f|a)\)")
+_WORD = re.compile(
+    r"\"[^\"]*\"|\b(?:[iuf](?:8|16|32|64)|[TUSW]|BITS|FN|NAME|SPACE|CAS|(?:bits|as|to)_\w+|pk_\w+|literal_\w+)\b"
+)
+_SPLAT_LITERAL = re.compile(r"\((?:[uf]32|T|U)\)\((0x[0-9a-f]+u|\d+u|\d+\.\d+f|a|-?\d+|BITS|BITS - 1)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Prelude:
     def _word(self, word: str, instance: _Instance) -> str:
         d, lanes, dtype = self._dialect, instance.lanes, instance.dtype
         fixed = {"FN": d.function, "NAME": instance.name}
+        if word.startswith('"'):
+            return word
         if word in fixed:
             return fixed[word]
         if word == "SPACE":
