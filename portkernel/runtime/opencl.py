@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import config, targets
+from .. import config
 from ..backends import Source
 from ..errors import NoDeviceError
 from ..ir import Func
@@ -18,12 +18,12 @@ from .arguments import HOST, ArrayRef
 from .cache import Entry
 from .compilation import Refused, obtain
 from .driver import Binary, Device
+from .opencl_devices import facts, in_place, is_special, select
 from .opencl_kernel import Loaded
 from .programs import scheduled
 from .specialize import outputs
 
 _OPTIONS: tuple[str, ...] = ("-cl-std=CL1.2",)
-_WORDS = {"cpu": "CPU", "gpu": "GPU"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Driver:
         self._handles: dict[tuple[int, int], Handle] = {}
 
     def devices(self) -> Sequence[Device]:
-        return tuple(self._open(d) for d in self._all() if not _is_special(d))
+        return tuple(self._open(d) for d in self._all() if not is_special(d))
 
     def _all(self) -> list[Any]:
         try:
@@ -71,7 +71,7 @@ class Driver:
             if handle is None:
                 context = self.cl.Context([device]) if queue is None else queue.context
                 made = self.cl.CommandQueue(context) if queue is None else queue
-                handle = self._handles[key] = Handle(device, context, made, _in_place(self.cl, device))
+                handle = self._handles[key] = Handle(device, context, made, in_place(self.cl, device))
         if schedule:
             handle = Handle(handle.device, handle.context, handle.queue, handle.in_place, schedule)
         memory = f"opencl:{queue.context.int_ptr}" if queue is not None else HOST if handle.in_place else "opencl"
@@ -104,68 +104,6 @@ class Driver:
         job = job_of(source, device)
         entry = obtain(source, _compiler(device), job, job, lambda: compile_job(job), config.get())
         return Binary("opencl binary", entry.data, entry.log, {"device": device.name, "entry": source.entry})
-
-
-def select(devices: Sequence[Any], wanted: str) -> Any:
-    """The device that ``wanted`` names: its index, part of its or its platform's name, ``platform:index``, ``cpu`` or
-    ``gpu``; without a name the first CPU, else the first device. Raises NoDeviceError."""
-    usual = [d for d in devices if not _is_special(d)]
-    if not devices:
-        raise NoDeviceError("opencl: no device was found", hint='pip install "portkernel[cpu]"')
-    kind = lambda d, word: bool(d.type & getattr(platforms.load().device_type, word))  # noqa: E731
-    part, _, index = wanted.lower().partition(":")
-    if not wanted:
-        found = sorted(usual, key=lambda d: not kind(d, "CPU")) or list(devices)
-    elif wanted.isdigit():
-        found = usual[int(wanted) : int(wanted) + 1]
-    elif part in _WORDS:
-        found = [d for d in usual if kind(d, _WORDS[part])]
-    else:
-        found = [d for d in devices if part in f"{d.platform.name} {d.name} {d.version}".lower()]
-    place = int(index) if index.isdigit() else 0
-    if place >= len(found):
-        known = ", ".join(f"{d.name.strip()} ({d.platform.name})" for d in devices)
-        raise NoDeviceError(f"opencl: device: expected a known device, got {wanted!r}", hint=f"the devices are {known}")
-    return found[place]
-
-
-def _is_special(device: Any) -> bool:
-    """Simulators and emulators, taken only by name."""
-    return any(word in device.platform.name for word in ("Oclgrind", "FPGA"))
-
-
-def _in_place(cl: Any, device: Any) -> bool:
-    if not device.type & cl.device_type.CPU or "Oclgrind" in device.platform.name:
-        return False
-    try:
-        shared = device.svm_capabilities & cl.device_svm_capabilities.FINE_GRAIN_SYSTEM
-    except cl.Error:
-        shared = 0
-    return bool(shared) or "PoCL" in device.version  # PoCL's CPU devices take any address and do not say so
-
-
-def facts(cl: Any, device: Any) -> Target:
-    """The generic profile with what the device says of itself."""
-    is_cpu = bool(device.type & cl.device_type.CPU) and not _is_special(device)
-    base = targets.find("opencl-cpu" if is_cpu else "opencl-gpu")
-    extensions = set(device.extensions.split())
-    native, absent, features = set(base.native), set(base.absent), set(base.features)
-    if not device.double_fp_config:
-        native.discard("float64")
-        absent.add("float64")
-    if not {"cl_khr_int64_base_atomics", "cl_khr_int64_extended_atomics"} <= extensions:
-        features.discard("int64_atomics")
-    # LLVM 14 in PoCL's wheel dies of 64-byte vectors ("Do not know how to scalarize this operator's operand").
-    width = 32 if "PoCL" in device.version else 4 * max(4, min(16, device.native_vector_width_float))
-    return targets.variant(
-        base,
-        local_bytes=int(device.local_mem_size),
-        units=int(device.max_compute_units),
-        native=frozenset(native),
-        absent=frozenset(absent),
-        features=frozenset(features),
-        **({"vector_bytes": width} if is_cpu else {"max_threads": min(256, int(device.max_work_group_size))}),
-    )
 
 
 def _compiler(device: Any) -> str:

@@ -14,7 +14,7 @@ from ..backends import Source
 from ..dtypes import DType
 from ..errors import InternalError
 from ..ir import Tensor
-from .arguments import ArrayRef
+from .arguments import ArrayRef, host_bytes
 from .driver import Grid, Launch, Value, raise_assertion
 from .statistics import COUNTERS
 
@@ -74,7 +74,8 @@ class _Prepared:
         self.pointer = self.kernel.int_ptr
         self.queue = self.handle.queue.int_ptr
         self.lock = threading.Lock()
-        self.after: list[Callable[[], None]] = []
+        self.after: list[tuple[Any, Any]] = []
+        """Buffers of this launch, which live until its end, each with the host memory that it goes back to, if any."""
         self.on_device = any(isinstance(a, ArrayRef) and a.buffer is not None for a in args)
         self.place = 0
         self.steps: list[_Step] = [
@@ -102,8 +103,9 @@ class _Prepared:
             )
             if self.checked or not self.on_device:
                 self._good(self.api.clFinish(self.queue))
-            for copy in self.after:
-                copy()
+            for host, buffer in self.after:
+                if host is not None:
+                    self.loaded.cl.enqueue_copy(self.handle.queue, host, buffer)
             self.after.clear()
             if self.checked:
                 raise_assertion(self.loaded.source, self._read())
@@ -179,16 +181,13 @@ class _Prepared:
 
         def step(value: Any, owner: Any) -> None:
             size = high - low
-            host = np.frombuffer((ctypes.c_char * max(size, 1)).from_address(value + low), np.uint8) if size else None
-            flags = cl.mem_flags.READ_WRITE
-            buffer = cl.Buffer(handle.context, flags, max(size, 16))
+            buffer = cl.Buffer(handle.context, cl.mem_flags.READ_WRITE, max(size, 16))
             self._set_memory(place, buffer)
-            if host is None:
-                self.after.append(lambda: buffer)  # an empty array, too, needs its buffer until the kernel has run
-                return
-            cl.enqueue_copy(handle.queue, buffer, host)
-            COUNTERS.add("bytes_copied", size * (2 if written else 1))
-            self.after.append(lambda: cl.enqueue_copy(handle.queue, host, buffer) if written else buffer)
+            host = host_bytes(value + low, size) if size else None
+            if host is not None:
+                cl.enqueue_copy(handle.queue, buffer, host)
+                COUNTERS.add("bytes_copied", size * (2 if written else 1))
+            self.after.append((host if written else None, buffer))
 
         return step
 

@@ -194,10 +194,28 @@ def _combined(op: Any, left: list[Any], right: list[Any], like: Sequence[Any]) -
     return [t.handle.data for t in (out if isinstance(out, tuple) else (out,))]
 
 
+_UFUNCS: dict[str, Any] = {
+    "_add": np.add, "_mul": np.multiply, "_max": np.maximum, "_min": np.minimum, "_max_nan": np.maximum,
+    "_min_nan": np.minimum, "_and": np.bitwise_and, "_or": np.bitwise_or, "_xor": np.bitwise_xor,
+}  # fmt: skip
+"""The emitter's own combine functions that are one NumPy function, as the interpreter has it for ``tl.sum``."""
+_PICKS: dict[str, Any] = {
+    "_argmax": np.argmax, "_argmin": np.argmin, "_argmax_nan": np.argmax, "_argmin_nan": np.argmin,
+}  # fmt: skip
+"""Those over (values, positions): positions rise along the axis, so that the first of equals has the least."""
+
+
 def _reduce(self: Any, tiles: Sequence[Any]) -> list[Any]:
     """Halves against halves along the axis; an odd last element is carried over."""
     axis = self.axis
     parts = [t.handle.data for t in tiles]
+    name = self.combine_fn.fn.__name__
+    if name in _UFUNCS:
+        return [self.to_tensor(_UFUNCS[name].reduce(parts[0], axis, dtype=parts[0].dtype), tiles[0].dtype)]
+    if name in _PICKS:
+        at = np.expand_dims(_PICKS[name](parts[0], axis), axis)
+        picked = [np.squeeze(np.take_along_axis(p, at, axis), axis) for p in parts]
+        return [self.to_tensor(p, t.dtype) for p, t in zip(picked, tiles, strict=True)]
     while (n := parts[0].shape[axis]) > 1:
         half = n // 2
         low, high, rest = (
@@ -212,6 +230,9 @@ def _scan(self: Any, tiles: Sequence[Any]) -> list[Any]:
     """The running fold in log2(n) steps (Hillis and Steele, CACM 29(12), 1986): right for associative functions."""
     axis = self.axis
     parts = [t.handle.data for t in tiles]
+    name = self.combine_fn.fn.__name__
+    if name in _UFUNCS:
+        return [self.to_tensor(_UFUNCS[name].accumulate(parts[0], axis, dtype=parts[0].dtype), tiles[0].dtype)]
     n, step = parts[0].shape[axis], 1
     while step < n:
         left = [np.concatenate([_cut(p, axis, 0, step), _cut(p, axis, 0, n - step)], axis) for p in parts]
