@@ -47,7 +47,7 @@ def footprint(s: dict[str, int], width: int = 4) -> int:
 def test_cpu_dot_fits_the_cache(dtype: str) -> None:
     found = matmul_sizes(2048, 2048, 2048, CPU, dtype)
     assert footprint(found, 8 if dtype == "float64" else 4) <= CPU.l2_bytes
-    assert found["BM"] % 6 == 0
+    assert found["BM"] >= 48
     assert found["BN"] >= 192
     assert found["BK"] >= 128
 
