@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -143,13 +144,14 @@ def _run_opencl(source: Source, grid: tuple[int, ...], args: Mapping[str, object
     import pyopencl as cl
 
     if not _queue:
-        wanted = "Portable Computing Language"
+        wanted = os.environ.get("PORTKERNEL_TEST_PLATFORM", "Portable Computing Language")
         device = next(p for p in cl.get_platforms() if p.name == wanted).get_devices()[0]
         pocl.repair(device)
-        _queue.append(cl.CommandQueue(cl.Context([device])))
-    queue = _queue[0]
+        context = cl.Context([device])
+        _queue.extend([context, cl.CommandQueue(context)])
+    context, queue = _queue
     flags = list(dict(source.options)["flags"])  # type: ignore[call-overload]
-    program = cl.Program(queue.context, source.text).build(flags)  # type: ignore[attr-defined]
+    program = cl.Program(context, source.text).build(flags)  # type: ignore[attr-defined]
     kernel = getattr(program, source.entry)
     values: list[object] = []
     copied: list[tuple[object, Array]] = []
@@ -164,11 +166,11 @@ def _run_opencl(source: Source, grid: tuple[int, ...], args: Mapping[str, object
             continue
         assert isinstance(value, np.ndarray)
         raw = value.view(np.uint8)
-        buffer = cl.Buffer(queue.context, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR, hostbuf=raw)  # type: ignore[attr-defined]
+        buffer = cl.Buffer(context, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR, hostbuf=raw)  # type: ignore[attr-defined]
         copied.append((buffer, raw))
         values += [buffer, np.int64(0), np.int64(len(value))]
     status = np.zeros(1, np.int32)
-    word = cl.Buffer(queue.context, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR, hostbuf=status)  # type: ignore[attr-defined]
+    word = cl.Buffer(context, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR, hostbuf=status)  # type: ignore[attr-defined]
     full = (*grid, 1, 1, 1)[:3]
     kernel(queue, (full[0] * source.threads, *full[1:]), (source.threads, 1, 1), *values, word)
     for buffer, raw in copied:

@@ -140,21 +140,20 @@ class Emitter:
 
     def assign(self, targets: Sequence[str], values: Sequence[Value]) -> None:
         """``targets = values``, all at once: a variable that another value still needs is read first."""
-        pending = [(t, self.use(v).text, v) for t, v in zip(targets, values, strict=True)]
-        pending = [p for p in pending if p[0] != p[1]]
+        pairs = ((t, self.use(v).text, v) for t, v in zip(targets, values, strict=True))
+        pending = [(t, text, v, frozenset(_WORD.findall(text))) for t, text, v in pairs if t != text]
         while pending:
-            reads = [frozenset(_WORD.findall(text)) for _, text, _ in pending]
-            for i, (target, text, _) in enumerate(pending):
-                if not any(target in r for j, r in enumerate(reads) if j != i):
+            for i, (target, text, _, _) in enumerate(pending):
+                if not any(target in reads for j, (*_, reads) in enumerate(pending) if j != i):
                     self.out.line(f"{target} = {text};")
                     del pending[i]
                     break
             else:  # a cycle: save a variable that others wait for
-                target, _, value = pending[0]
+                target, _, value, _ = pending[0]
                 saved = self.names.fresh("", "old")
                 self.out.line(f"const {self.dialect.register_type(value.vec)} {saved} = {target};")
                 word = re.compile(rf"\b{target}\b")
-                pending[1:] = [(t, word.sub(saved, text), v) for t, text, v in pending[1:]]
+                pending[1:] = [(t, word.sub(saved, text), v, reads - {target}) for t, text, v, reads in pending[1:]]
 
     # --- the kernel ----------------------------------------------------------------------------------------------
 

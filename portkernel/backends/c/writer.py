@@ -34,7 +34,7 @@ class Writer:
         found: list[tuple[int, Loc]] = []
         last = UNKNOWN
         for i, (_, loc) in enumerate(self._lines):
-            if loc.is_known and loc != last:
+            if loc is not last and loc.is_known and loc != last:
                 found.append((before + i + 1, loc))
                 last = loc
         return tuple(found)
