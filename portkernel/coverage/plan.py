@@ -29,7 +29,7 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "triton",
         (("nvidia-a100", "sm_80"), ("nvidia-h100", "sm_90"), ("amd-mi300x", "gfx942")),
-        (("TRITON_INTERPRET", "1"),),
+        (("PORTKERNEL_DEVICE", "interpreter"),),
     ),
     Route("cuda", (("nvidia-a100", "sm_80"), ("nvidia-h100", "sm_90"))),
 )

@@ -38,14 +38,17 @@ class Driver:
         return (*_gpus(), _INTERPRETER)
 
     def device(self, wanted: str | None, like: ArrayRef | None) -> Device:
-        if wanted in ("interpreter", _INTERPRETER.name, HOST) or (
-            wanted is None and (like is None or like.device == HOST)
-        ):
+        if wanted in ("interpreter", _INTERPRETER.name):
             return _INTERPRETER
         memory = like.device if like is not None else HOST
         gpus = _gpus()
+        if not gpus:
+            raise NoDeviceError(
+                "triton: no GPU was found",
+                hint='device="interpreter" runs the text on the CPU, slowly; source() and compile() need no device',
+            )
         if wanted is None:
-            found = [g for g in gpus if g.memory == memory]
+            found = [g for g in gpus if memory in (HOST, g.memory)]
         elif wanted.isdecimal():
             found = [g for i, g in enumerate(gpus) if i == int(wanted)]
         else:

@@ -389,3 +389,15 @@ def test_device_assertion():
             checked[(1,)](x, backend=backend)
         assert caught.value.loc.file == __file__
         assert 'pk.device_assert(tile >= 0, "x is negative")' in str(caught.value)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_triton_is_interpreted_only_where_that_was_asked_for(monkeypatch):
+    from portkernel.runtime import triton
+
+    monkeypatch.setattr(triton, "_gpus", lambda: ())
+    found = refused(errors.NoDeviceError, "triton: no GPU was found", backend="triton")
+    assert 'device="interpreter"' in found.hint
+    x, y, out = arrays()
+    add[(2,)](x, y, out, backend="triton", device="interpreter")
+    np.testing.assert_array_equal(out, x + y)

@@ -68,7 +68,7 @@ def test_plan_runs_where_there_is_a_device_and_compiles_elsewhere() -> None:
     assert {label for b, _, label in modes if b == "cuda"} == {"sm_80", "sm_90"}
     assert {s.backend for s, _ in plan.measured} == {"numpy", "opencl"}
     interpreted = [env for s, env in plan.checked if s.mode == "emulate"]
-    assert all(env == {"TRITON_INTERPRET": "1"} for env in interpreted) and len(interpreted) == 2
+    assert all(env == {"PORTKERNEL_DEVICE": "interpreter"} for env in interpreted) and len(interpreted) == 2
 
 
 def test_plan_filters() -> None:
