@@ -31,6 +31,7 @@ def _names(known: list[str], what: str, text: str) -> tuple[str, ...]:
 @click.option("--backends", default="", help="Only these, separated by commas.")
 @click.option("--dtypes", default="", help="Only these, separated by commas.")
 @click.option("--quick", is_flag=True, help="One dtype of each kernel, one architecture of each backend.")
+@click.option("--cases", default=3, show_default=True, help="Cases of each kernel to check; 0 for all.")
 @click.option("--workers", default=2, show_default=True, help="Worker processes; measurements always run alone.")
 @click.option("--seconds", default=60.0, show_default=True, help="Limit for each step of each cell.")
 @click.option("--json", "json_file", type=_FILE, help="Also write everything that was found, as JSON.")
@@ -42,6 +43,7 @@ def coverage(
     backends: str,
     dtypes: str,
     quick: bool,
+    cases: int,
     workers: int,
     seconds: float,
     json_file: Path | None,
@@ -66,7 +68,7 @@ def coverage(
 
         found = cover(
             [e for e in entries if not wanted or e.name in wanted],
-            backends=chosen_backends, dtypes=chosen_dtypes, quick=quick, workers=workers, seconds=seconds, progress=progress,
+            backends=chosen_backends, dtypes=chosen_dtypes, quick=quick, cases=cases, workers=workers, seconds=seconds, progress=progress,
         )  # fmt: skip
     reports.print_report(found, out)
     if json_file is not None:

@@ -37,7 +37,9 @@ class Step:
     mode: str
     target: str = ""
     label: str = ""
-    """What the table calls the place: an architecture, for compile steps."""
+    """What the table calls the place: a device, or an architecture for compile steps."""
+    cases: int = 0
+    """How many cases to check at most; 0 for all."""
 
     @property
     def cell(self) -> tuple[str, str, str]:

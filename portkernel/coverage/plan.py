@@ -9,6 +9,8 @@ from ..catalog import Entry
 from .model import Step
 
 Environment = Mapping[str, str]
+IN_PROCESS: Environment = {"PORTKERNEL_ISOLATE": "0"}
+"""A worker is a process that may crash: compilers need none of their own in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,12 @@ def make_plan(
     backends: Sequence[str] = (),
     dtypes: Sequence[str] = (),
     quick: bool = False,
+    cases: int = 3,
 ) -> Plan:
     """A backend with a device runs there and is measured; one without is interpreted, compiled or only emitted.
 
-    ``quick`` keeps one dtype of each kernel and the first architecture of each backend.
+    ``quick`` keeps one dtype of each kernel and the first architecture of each backend; ``cases`` bounds how many
+    cases of a kernel are checked (0: all).
     """
     checked: list[tuple[Step, Environment]] = []
     measured: list[tuple[Step, Environment]] = []
@@ -68,18 +72,18 @@ def make_plan(
         device = next(iter(devices.get(route.backend, ())), "")
         for entry, dtype in pairs:
             if device:
-                checked.append((Step(entry.name, dtype, route.backend, "run", "", device), {}))
-                measured.append((Step(entry.name, dtype, route.backend, "measure", "", device), {}))
+                checked.append((Step(entry.name, dtype, route.backend, "run", "", device, cases), IN_PROCESS))
+                measured.append((Step(entry.name, dtype, route.backend, "measure", "", device), IN_PROCESS))
             else:
-                checked += _without_device(route, entry.name, dtype, quick)
+                checked += _without_device(route, entry.name, dtype, quick, cases)
     checked.sort(key=lambda item: sorted(item[1].items()))  # steps of one environment share a worker
     return Plan(tuple(checked), tuple(measured))
 
 
-def _without_device(route: Route, kernel: str, dtype: str, quick: bool) -> list[tuple[Step, Environment]]:
+def _without_device(route: Route, kernel: str, dtype: str, quick: bool, cases: int) -> list[tuple[Step, Environment]]:
     steps: list[tuple[Step, Environment]] = []
     if route.interpreter is not None:
-        steps.append((Step(kernel, dtype, route.backend, "emulate", "", "CPU"), dict(route.interpreter)))
+        steps.append((Step(kernel, dtype, route.backend, "emulate", "", "CPU", cases), dict(route.interpreter)))
     for target, label in route.targets[: 1 if quick else None]:
-        steps.append((Step(kernel, dtype, route.backend, "compile", target, label), {}))
+        steps.append((Step(kernel, dtype, route.backend, "compile", target, label), IN_PROCESS))
     return steps or [(Step(kernel, dtype, route.backend, "emit"), {})]

@@ -57,7 +57,7 @@ def legend(report: Report) -> list[str]:
     lines = [f"{state.value}: {LEGEND[state]}." for state in State if state in present]
     return [
         *lines,
-        "error / bound: the largest error over all cases, as a multiple of the bound that the kernel states (float64 "
+        "error / bound: the largest error over the cases checked, as a multiple of the bound that the kernel states (float64 "
         "reference); at most 1 passes, exact means equal.",
         "time: median of the whole launch on the first case, outputs allocated beforehand; of NumPy's: that time divided by "
         "the time of the same operation written in NumPy (below 1 is faster; blank where NumPy has no word for it).",

@@ -48,13 +48,14 @@ def cover(
     backends: Sequence[str] = (),
     dtypes: Sequence[str] = (),
     quick: bool = False,
+    cases: int = 3,
     workers: int = 2,
     seconds: float = 60.0,
     progress: Progress | None = None,
 ) -> Report:
     """Fill the table. ``progress(done, total, step)`` is called after each step; ``seconds`` bounds each of them."""
     devices = {name: found.devices for name, found in ask().items()}
-    plan = make_plan(entries, devices, backends, dtypes, quick)
+    plan = make_plan(entries, devices, backends, dtypes, quick, cases)
     outcomes: dict[Step, Outcome] = {}
 
     def done(step: Step, outcome: Outcome) -> None:

@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -80,9 +80,18 @@ def verify_cases(entry: Entry, step: Step, cases: list[tuple[Case, Problem]]) ->
     return Outcome(state, step.label, "", worst, label, len(cases))
 
 
+def spread(cases: Sequence[Case], most: int) -> list[Case]:
+    """At most ``most`` of the cases, the first and the last among them; all for 0."""
+    if not 0 < most < len(cases):
+        return list(cases)
+    last = len(cases) - 1
+    return [cases[i] for i in sorted({round(i * last / max(most - 1, 1)) for i in range(most)})]
+
+
 def perform_run(entry: Entry, step: Step) -> Outcome:
-    """Every case for its error."""
-    return verify_cases(entry, step, [(c, make_problem(entry, c, step.dtype)) for c in entry.cases])
+    """The cases of the step for their error."""
+    chosen = spread(entry.cases, step.cases)
+    return verify_cases(entry, step, [(c, make_problem(entry, c, step.dtype)) for c in chosen])
 
 
 def perform_emulate(entry: Entry, step: Step) -> Outcome:
@@ -90,7 +99,7 @@ def perform_emulate(entry: Entry, step: Step) -> Outcome:
     made = [(c, make_problem(entry, c, step.dtype)) for c in entry.cases]
     made.sort(key=lambda pair: elements(pair[1]))
     small = [pair for pair in made if elements(pair[1]) <= SMALL_ELEMENTS] or made[:1]
-    return verify_cases(entry, step, small)
+    return verify_cases(entry, step, small[-step.cases :])
 
 
 def perform_measure(entry: Entry, step: Step) -> Outcome:

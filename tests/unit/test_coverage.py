@@ -74,7 +74,8 @@ def test_plan_runs_where_there_is_a_device_and_compiles_elsewhere() -> None:
 def test_plan_filters() -> None:
     entries = [make_entry(FakeKernel())]
     quick = make_plan(entries, {}, backends=("triton",), quick=True)
-    assert [(s.dtype, s.mode) for s, _ in quick.checked] == [("float32", "compile"), ("float32", "emulate")]
+    assert {(s.dtype, s.mode) for s, _ in quick.checked} == {("float32", "compile"), ("float32", "emulate")}
+    assert len(quick.checked) == 2
     only = make_plan(entries, {"cuda": ["gpu"]}, backends=("cuda",), dtypes=("int8",))
     assert [(s.dtype, s.mode) for s, _ in only.checked] == [("int8", "run")]
     assert {r.backend for r in ROUTES} == {"numpy", "opencl", "triton", "cuda"}
@@ -96,6 +97,14 @@ def test_worker_judges_results(monkeypatch: pytest.MonkeyPatch, kernel: FakeKern
     assert reason in outcome.reason and bool(reason) == bool(outcome.reason)
     if state is State.RUN:
         assert outcome.error is not None and outcome.error <= 1 and outcome.cases == 1
+
+
+@pytest.mark.parametrize(
+    ("most", "chosen"), [(0, "abcde"), (1, "a"), (2, "ae"), (3, "ace"), (4, "abde"), (5, "abcde"), (9, "abcde")]
+)
+def test_cases_are_spread(most: int, chosen: str) -> None:
+    cases = [Case(label, lambda dtype, rng: pytest.fail("is not made")) for label in "abcde"]
+    assert "".join(c.label for c in worker.spread(cases, most)) == chosen
 
 
 def test_worker_measures(monkeypatch: pytest.MonkeyPatch) -> None:
