@@ -401,3 +401,52 @@ def test_triton_is_interpreted_only_where_that_was_asked_for(monkeypatch):
     x, y, out = arrays()
     add[(2,)](x, y, out, backend="triton", device="interpreter")
     np.testing.assert_array_equal(out, x + y)
+
+
+# --- what a target, or a machine, lacks ---------------------------------------------------------------------
+
+
+def test_dtype_that_the_target_lacks():
+    from portkernel import targets
+
+    bare = targets.variant(targets.find("opencl-cpu"), name="bare", absent=frozenset({"float64"}))
+    doubles = pk.TensorSpec((100,), "float64")
+    with pytest.raises(errors.UnsupportedDTypeError, match=r"add\(\): x: expected a dtype that bare has, got float64"):
+        add.source(doubles, doubles, doubles, backend="opencl", target=bare)
+
+    @pk.kernel
+    def widens(x, B: pk.constexpr[int] = 64):
+        wide = pk.load(x, (0,), (B,)).astype(pk.float64) * 0.1
+        pk.store(x, (0,), wide.astype(x.dtype))
+
+    with pytest.raises(errors.UnsupportedDTypeError, match="got float64") as caught:
+        widens.source(pk.TensorSpec((100,), "float32"), backend="opencl", target=bare)
+    assert "astype(pk.float64)" in str(caught.value)
+
+
+def test_compiler_that_is_not_installed(monkeypatch):
+    from portkernel.runtime import nvrtc
+
+    nvrtc.library.cache_clear()
+    monkeypatch.setattr(nvrtc, "_candidates", lambda: ["libnosuch.so"])
+    spec = pk.TensorSpec((100,), "float32")
+    with pytest.raises(errors.MissingDependencyError, match="NVRTC is not installed") as caught:
+        add.compile(spec, spec, spec, backend="cuda")
+    assert caught.value.hint == 'pip install "portkernel[cuda]"'
+
+
+def test_compile_for_a_target_of_another_vendor():
+    pytest.importorskip("nvidia")
+    spec = pk.TensorSpec((100,), "float32")
+    with pytest.raises(errors.UnsupportedOpError, match="expected a target of NVIDIA, got 'amd-mi300x'"):
+        add.compile(spec, spec, spec, backend="cuda", target="amd-mi300x")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("pyopencl") is None, reason="pyopencl is not installed")
+def test_no_opencl_platform(monkeypatch):
+    from portkernel.runtime import opencl, platforms
+
+    monkeypatch.setattr(platforms, "all_devices", lambda: [])
+    found = refused(errors.NoDeviceError, "opencl: no device was found", backend="opencl")
+    assert found.hint == 'pip install "portkernel[cpu]"'
+    assert opencl.Driver().devices() == ()
