@@ -5,13 +5,13 @@ from __future__ import annotations
 from ...dtypes import DType
 from ...ir import Dot, Value
 from .elementwise import as_bits, cast_text, from_bits
-from .printer import Printer
+from .printer import MAX_ELEMENTS, Printer
 from .spell import along, padded, padded_side, range_of, register
 
 SMALLEST = 16
 """The smallest M, N and K of ``tl.dot`` in every version from 3.1; 8-bit operands need K = 32."""
 LARGEST_PRODUCT = 1 << 15
-"""Elements of an intermediate ``(M, K, N)`` product up to which multiply and sum takes one step."""
+"""Elements of an intermediate ``(M, K, N)`` product up to which multiply and sum takes one step; a row or a few beside a large tile always do."""
 _NATIVE = frozenset({"float16", "bfloat16", "float32", "float64", "int8", "float8_e4m3fn", "float8_e5m2"})
 
 
@@ -74,7 +74,8 @@ def _multiply_and_sum(p: Printer, op: Dot, dtype: DType) -> None:
     batch = padded_side(op.a.tile.shape[0]) if rank == 3 else 1
     lead = ":, " if rank == 3 else ""
     add = p.helper("_add")
-    if batch * m * n * k <= LARGEST_PRODUCT:
+    product, operands = batch * m * n * k, batch * k * max(m, n)
+    if product <= LARGEST_PRODUCT or product <= min(8 * operands, MAX_ELEMENTS):
         p.define(
             op.result,
             f"{p.use(op.acc)} + tl.reduce({a}[{lead}:, :, None] * {b}[{lead}None, :, :], {rank - 1}, {add})",
