@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,10 @@ from portkernel.ir import Binary, Block, Const, Op, ProgramId, Tensor, Type, Val
 from portkernel.ir import simt as s
 from portkernel.loc import Loc
 from portkernel.runtime import pocl
-from tests.emulation.harness import run_cuda_on_cpu
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "emulation"))
+
+from harness import run_cuda_on_cpu
 
 Array = NDArray[np.generic]
 DIALECTS: dict[str, Dialect] = {"opencl": OpenCL(), "cuda": Cuda()}

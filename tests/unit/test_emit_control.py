@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from simt_kit import Kit, run
+from simt_kit import Kit, run, run_cuda_on_cpu
 
 from portkernel import targets
+from portkernel.backends.base import Param
 from portkernel.backends.c.cuda import CudaBackend
+from portkernel.backends.c.emit import emit_text
 from portkernel.backends.c.names import Names, identifier
-from portkernel.backends.c.opencl import OpenCLBackend
+from portkernel.backends.c.opencl import OpenCL, OpenCLBackend
 from portkernel.dtypes import bool_, float8_e5m2, float16, float32, float64, int8, int32, int64, uint32, uint64
-from portkernel.errors import DeviceAssertionError, InternalError
-from portkernel.ir import Assert, AtomicRMW, Dot, If, Load, Print, Unary, Value, While
+from portkernel.errors import DeviceAssertionError, InternalError, UnsupportedDTypeError
+from portkernel.ir import Assert, AtomicRMW, Cast, Dot, If, Load, Print, Select, Unary, Value, While
 from portkernel.ir import simt as s
 from portkernel.ir.core import Op
 from portkernel.targets import variant
-from tests.emulation.harness import run_cuda_on_cpu
 
 ROUTES = ["cuda", "opencl"]
 
@@ -172,7 +173,6 @@ def test_scalars_and_assertions(route: str) -> None:
     kit = Kit()
     out = kit.tensor("out", float32)
     h, flag, n, small = (kit.scalar(*a) for a in (("h", float16), ("flag", bool_), ("n", int64), ("i", int8)))
-    from portkernel.ir import Cast, Select
 
     def wide(v: Value) -> Value:
         return kit.emit(Cast, s.Vec(float32), x=v).result
@@ -253,3 +253,43 @@ def test_an_operation_without_a_handler_is_our_defect() -> None:
     kit.write(kit.tensor("out", float32), kit.const(0, int32), x)
     with pytest.raises(InternalError, match="before its definition"):
         kit.source("cuda")
+
+
+def test_what_the_target_lacks_is_an_error_at_its_operation() -> None:
+    kit = Kit()
+    wide = kit.emit(Cast, s.Vec(float64), x=kit.const(1.5, float32)).result
+    kit.write(kit.tensor("out", float64), kit.const(0, int32), wide)
+    params = tuple(Param(p.hint, p.type) for p in kit.params)  # type: ignore[arg-type]
+    lacking = variant(targets.find("opencl-gpu"), absent=frozenset({"float64"}))
+    with pytest.raises(UnsupportedDTypeError, match="opencl-gpu has no float64"):
+        emit_text(kit.func(), OpenCL(), lacking, params)
+    for dtype, changes in ((int8, {}), (int64, {"features": frozenset()})):
+        kit = Kit()
+        out, one = kit.tensor("out", dtype), kit.const(1, dtype)
+        op = kit.emit(s.AtomicElem, one.type, fn="add", pointer=out, index=kit.const(0, int32), value=one)
+        params = tuple(Param(p.hint, p.type) for p in kit.params)  # type: ignore[arg-type]
+        with pytest.raises(UnsupportedDTypeError, match=rf"atomic_add\(\): x: expected .*, got {dtype}") as raised:
+            emit_text(kit.func(), OpenCL(), variant(targets.find("opencl-gpu"), **changes), params)
+        assert raised.value.loc == op.loc
+
+
+def test_a_bound_that_is_an_expression_is_computed_once() -> None:
+    """Also where two loops in different blocks share it."""
+    kit = Kit()
+    out = kit.tensor("out", float32)
+    never = kit.const(float("-inf"), float32)
+    thread = kit.program_id()
+
+    def fill(_: Value, total: Value) -> tuple[Value, ...]:
+        return (kit.binary("max", total, never),)
+
+    def branch() -> tuple[Value, ...]:
+        return kit.loop(3, (kit.const(2.0, float32),), fill)
+
+    cond = kit.binary("eq", thread, 0)
+    (value,) = kit.emit(If, s.Vec(float32), cond=cond, then=kit.block((), branch), orelse=kit.block((), branch)).results
+    kit.write(out, thread, value)
+    for route in ROUTES:
+        got = np.zeros(2, np.float32)
+        run(route, kit.source(route), (2,), {"out": got})
+        assert got.tolist() == [2.0, 2.0]

@@ -191,8 +191,8 @@ class Dialect:
         """The built-in for ``fn`` (or ``cas``) on words of an integer ``dtype``, or on a float of ``float_atomics``."""
         raise NotImplementedError
 
-    def enable(self, dtypes: Iterable[DType]) -> str:
-        """Lines that must stand before a text with ``dtypes`` in it."""
+    def enable(self, dtypes: Iterable[DType], text: str) -> str:
+        """Lines that must stand before ``text``, which uses ``dtypes``."""
         return ""
 
     def options(self, target: Target) -> tuple[tuple[str, object], ...]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TypeVar, cast
 
 from ...dtypes import DType, Scalar
-from ...errors import InternalError
+from ...errors import InternalError, UnsupportedDTypeError
 from ...ir import ops as o
 from ...ir import simt as s
 from ...ir.core import Block, Effect, Op, Value, walk
 from ...ir.types import Pointer, Tensor, Tile
-from ...loc import Loc
+from ...loc import UNKNOWN, Loc
 from ...targets import Target
 from ..base import Param, Source
 from .dialect import Dialect
@@ -88,12 +89,16 @@ class Emitter:
         return name
 
     def atom(self, value: Value) -> Expr:
-        """As :meth:`use`, but with a variable behind it unless it is a name or a number: for what is evaluated often."""
+        """As :meth:`use`, but with a variable behind it unless it is a name or a number: for what is evaluated often.
+
+        The variable is good for the block at hand, so it does not become the value's own.
+        """
         expr = self.use(value)
-        if not re.fullmatch(r"-?[\w.]+", expr.text):
-            self.bind(value, expr)
-            self.temporary(value, expr)
-        return self.use(value)
+        if re.fullmatch(r"-?[\w.]+", expr.text):
+            return expr
+        name = self.names.fresh(value.hint)
+        self.out.line(f"const {self.dialect.register_type(value.vec)} {name} = {expr.text};")
+        return Expr(name)
 
     def request(self, piece: str, dtype: DType | None, lanes: int, *args: Expr) -> Expr:
         """A call of a function of the prelude."""
@@ -159,6 +164,7 @@ class Emitter:
 
     def emit(self, params: tuple[Param, ...]) -> Source:
         d = self.dialect
+        self._check_dtypes()
         entry = identifier(self.func.name) or "kernel_"
         self.names.fresh("status")
         signature = self._signature(params)
@@ -166,7 +172,8 @@ class Emitter:
             self.out.line(d.dynamic_local)
         self.block(self.func.body)
         shell = d.kernel.format(threads=self.func.threads)
-        head = d.header + d.enable(self._dtypes()) + self.prelude.text
+        prelude = self.prelude.text
+        head = d.header + d.enable(self._dtypes(), prelude + self.out.text) + prelude
         opening = f"{shell} {entry}(\n    " + ",\n    ".join(signature) + "\n) {\n"
         start = head + ("\n" if head else "") + opening
         return Source(
@@ -183,6 +190,22 @@ class Emitter:
             options=d.options(self.target),
             suffix=d.suffix,
         )
+
+    def _check_dtypes(self) -> None:
+        """Raise where the target lacks a dtype that cannot be emulated."""
+        params = ((p, UNKNOWN) for p in self.func.params)
+        values = chain(params, ((r, op.loc) for op in walk(self.func.body) for r in op.results))
+        for value, loc in values:
+            if isinstance(value.type, Tile) and value.type.shape:
+                continue
+            dtype = value.type.dtype
+            known = dtype.name in self.target.native or dtype.name in SMALL
+            if dtype.name in self.target.absent or not known:
+                raise UnsupportedDTypeError(
+                    f"{self.func.name}(): {self.target.name} has no {dtype}",
+                    loc=loc,
+                    hint="cast to another dtype with astype()",
+                )
 
     def _dtypes(self) -> set[DType]:
         found: set[DType] = set()

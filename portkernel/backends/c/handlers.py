@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...errors import UnsupportedDTypeError
 from ...ir import ops as o
 from ...ir import simt as s
 from ...ir.core import Value
@@ -150,6 +151,12 @@ def atomic_cas(e: Emitter, op: s.AtomicCasElem) -> Expr | None:
 def _atomic(e: Emitter, op: s.AtomicElem | s.AtomicCasElem, fn: str, values: list[Value]) -> Expr | None:
     """A built-in of the language, or a loop of the prelude: what returns the word before."""
     d, pointer = e.dialect, op.pointer.pointer
+    if pointer.dtype.bits < 32 or (pointer.dtype.bits == 64 and not e.target.has("int64_atomics")):
+        raise UnsupportedDTypeError(
+            f"atomic_{fn}(): x: expected a dtype with atomics on {e.target.name}, got {pointer.dtype}",
+            loc=op.loc,
+            hint="int32 and float32 have them everywhere",
+        )
     index = e.use(op.index)
     address = Expr(f"&{e.use(op.pointer).text}[{index.text}]", UNARY)
     args = [e.use(v) for v in values]

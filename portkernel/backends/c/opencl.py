@@ -84,8 +84,10 @@ class OpenCL(Dialect):
     def atomic(self, fn: str, dtype: DType) -> str:
         return f"{'atomic' if dtype.bits == 32 else 'atom'}_{'cmpxchg' if fn == 'cas' else fn}"
 
-    def enable(self, dtypes: Iterable[DType]) -> str:
-        return "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n" if float64 in dtypes else ""
+    def enable(self, dtypes: Iterable[DType], text: str) -> str:
+        names = ["cl_khr_fp64"] if float64 in dtypes else []
+        names += ["cl_khr_int64_base_atomics", "cl_khr_int64_extended_atomics"] if "atom_" in text else []
+        return "".join(f"#pragma OPENCL EXTENSION {name} : enable\n" for name in names)
 
     def options(self, target: Target) -> tuple[tuple[str, object], ...]:
         # The device has to report CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT for the second; the runtime drops it otherwise.
