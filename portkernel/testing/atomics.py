@@ -24,10 +24,10 @@ _MEANING: dict[str, Callable[[Array, Array], Array]] = {
 
 def _kernel(fn: Callable[..., object]) -> object:
     @pk.kernel
-    def kernel(x, places, keep, target, old):
+    def kernel(x, places, keep, cells, old):
         i = pk.program_id(0)
         place = pk.load(places, (i,), (10,), pad=-1)
-        before = fn(target, (place,), pk.load(x, (i,), (10,)), mask=pk.load(keep, (i,), (10,)))
+        before = fn(cells, (place,), pk.load(x, (i,), (10,)), mask=pk.load(keep, (i,), (10,)))
         pk.store(old, (i,), before)
 
     return kernel
@@ -38,16 +38,16 @@ def _unique(name: str) -> None:
 
     @table(*(INTEGERS if name in ("and", "or", "xor") else INTEGERS + FLOATS), name=f"atomic_{name}, each place once")
     def make(dtype: DType, rng: np.random.Generator) -> Launch:
-        x, target = values(rng, (25,), dtype), values(rng, (20,), dtype)
+        x, cells = values(rng, (25,), dtype), values(rng, (20,), dtype)
         places = (rng.permutation(25) - 3).astype(np.int32)
         keep = rng.integers(0, 4, (25,)) > 0
         hit = keep & (places >= 0) & (places < 20)
-        want, old = target.copy(), np.zeros((25,), dtype.np)
-        old[hit] = target[places[hit]]
+        want, old = cells.copy(), np.zeros((25,), dtype.np)
+        old[hit] = cells[places[hit]]
         with np.errstate(over="ignore"):
             want[places[hit]] = _MEANING[name](old[hit], x[hit])
-        args = {"x": x, "places": places, "keep": keep, "target": target, "old": like(old)}
-        return Launch(kernel, args, {"target": want, "old": old}, (3,))  # type: ignore[arg-type]
+        args = {"x": x, "places": places, "keep": keep, "cells": cells, "old": like(old)}
+        return Launch(kernel, args, {"cells": want, "old": old}, (3,))  # type: ignore[arg-type]
 
 
 for _name in _MEANING:
@@ -56,10 +56,10 @@ for _name in _MEANING:
 
 def _contended_kernel(fn: Callable[..., object]) -> object:
     @pk.kernel
-    def kernel(x, target):
+    def kernel(x, cells):
         i = pk.program_id(0)
         tile = pk.load(x, (i, 0), (1, 32))
-        fn(target, (pk.broadcast_to((pk.arange(32) % 3)[None, :], (1, 32)),), tile)
+        fn(cells, (pk.broadcast_to((pk.arange(32) % 3)[None, :], (1, 32)),), tile)
 
     return kernel
 
@@ -76,7 +76,7 @@ def _contended(name: str) -> None:
         assert isinstance(ufunc, np.ufunc)
         with np.errstate(over="ignore"):
             ufunc.at(want, np.broadcast_to(np.arange(32) % 3, (9, 32)), x)
-        return Launch(kernel, {"x": x, "target": start}, {"target": want}, (9,))  # type: ignore[arg-type]
+        return Launch(kernel, {"x": x, "cells": start}, {"cells": want}, (9,))  # type: ignore[arg-type]
 
 
 for _name in ("add", "max", "min", "and", "or", "xor"):
@@ -84,34 +84,34 @@ for _name in ("add", "max", "min", "and", "or", "xor"):
 
 
 @pk.kernel
-def float_sum_kernel(x, target):
-    pk.atomic_add(target, (0,), pk.load(x, (pk.program_id(0),), (16,)))
+def float_sum_kernel(x, cells):
+    pk.atomic_add(cells, (0,), pk.load(x, (pk.program_id(0),), (16,)))
 
 
 @table(*FLOATS)
 def atomic_sum_of_small_floats(dtype: DType, rng: np.random.Generator) -> Launch:
     x = rng.integers(-50, 50, (64,)).astype(dtype.np)  # sums are exact in any order
     want = np.array([x.sum()], dtype.np)
-    return Launch(float_sum_kernel, {"x": x, "target": np.zeros(1, dtype.np)}, {"target": want}, (4,))
+    return Launch(float_sum_kernel, {"x": x, "cells": np.zeros(1, dtype.np)}, {"cells": want}, (4,))
 
 
 @pk.kernel
-def cas_kernel(target, expected, new, old, keep):
+def cas_kernel(cells, expected, new, old, keep):
     i = pk.program_id(0)
     place = i * 8 + pk.arange(8)
     kept = pk.load(keep, (i,), (8,))
     wanted, value = pk.load(expected, (i,), (8,)), pk.load(new, (i,), (8,))
-    pk.store(old, (i,), pk.atomic_cas(target, (place,), wanted, value, mask=kept))
+    pk.store(old, (i,), pk.atomic_cas(cells, (place,), wanted, value, mask=kept))
 
 
 @table(*INTEGERS)
 def atomic_cas(dtype: DType, rng: np.random.Generator) -> Launch:
-    target, expected = (rng.integers(0, 2, (19,)).astype(dtype.np) for _ in range(2))
+    cells, expected = (rng.integers(0, 2, (19,)).astype(dtype.np) for _ in range(2))
     new, keep = values(rng, (19,), dtype), rng.integers(0, 3, (19,)) > 0
-    want = np.where(keep & (target == expected), new, target)
-    old = np.where(keep, target, dtype.np.type(0))
-    args = {"target": target, "expected": expected, "new": new, "old": like(old), "keep": keep}
-    return Launch(cas_kernel, args, {"target": want, "old": old}, (3,))
+    want = np.where(keep & (cells == expected), new, cells)
+    old = np.where(keep, cells, dtype.np.type(0))
+    args = {"cells": cells, "expected": expected, "new": new, "old": like(old), "keep": keep}
+    return Launch(cas_kernel, args, {"cells": want, "old": old}, (3,))
 
 
 @pk.kernel

@@ -69,7 +69,8 @@ def _emulate(item: Launch) -> None:
     from harness import run_cuda_on_cpu
 
     target = targets.find("nvidia-a100")
-    text = item.kernel.source(**item.args, **item.constants, backend="cuda", target=target)
+    specs = [item.args[p.name] for p in item.kernel.parsed.params if not p.constexpr]
+    text = item.kernel.source(*specs, **item.constants, backend="cuda", target=target)
     run_cuda_on_cpu(text.source, item.grid, item.args)
 
 
