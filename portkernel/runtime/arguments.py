@@ -27,7 +27,7 @@ HOST = "cpu"
 class ArrayRef:
     """An array where it lies. ``ptr`` is the address of element (0, …, 0); ``strides`` count elements.
 
-    ``device`` is ``cpu``, ``cuda:<index>``, or ``opencl`` with the address of the context; then ``buffer`` is the
+    ``device`` is ``cpu``, ``cuda:<index>``, or ``opencl`` with the addresses of context and queue; then ``buffer`` is the
     pyopencl buffer and ``ptr`` an offset into it, in bytes. ``owner`` keeps the memory alive.
     """
 
@@ -181,7 +181,9 @@ def _from_pyopencl(a: Any, where: str) -> ArrayRef:
         )
     dtype = as_dtype(a.dtype)
     strides = _elements(a.strides, a.shape, dtype.itemsize, a.offset, where)
-    return ArrayRef(a.offset, a.shape, strides, dtype, f"opencl:{a.context.int_ptr}", False, a, a.base_data)
+    return ArrayRef(
+        a.offset, a.shape, strides, dtype, f"opencl:{a.context.int_ptr}:{a.queue.int_ptr}", False, a, a.base_data
+    )
 
 
 def _from_cuda_interface(a: Any, where: str) -> ArrayRef:

@@ -74,7 +74,13 @@ class Driver:
                 handle = self._handles[key] = Handle(device, context, made, in_place(self.cl, device))
         if schedule:
             handle = Handle(handle.device, handle.context, handle.queue, handle.in_place, schedule)
-        memory = f"opencl:{queue.context.int_ptr}" if queue is not None else HOST if handle.in_place else "opencl"
+        memory = (
+            f"opencl:{queue.context.int_ptr}:{queue.int_ptr}"
+            if queue is not None
+            else HOST
+            if handle.in_place
+            else "opencl"
+        )
         return Device("opencl", device.name.strip(), f"opencl:{key[0]}:{key[1]}", memory, handle)
 
     def target(self, device: Device) -> Target:

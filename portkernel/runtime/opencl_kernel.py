@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backends import Source
 from ..dtypes import DType
-from ..errors import InternalError
+from ..errors import InternalError, ResourceError
 from ..ir import Tensor
 from .arguments import ArrayRef, host_bytes
 from .driver import Grid, Launch, Value, raise_assertion
@@ -28,6 +28,8 @@ _SCALARS: dict[str, Any] = {
 }  # fmt: skip
 _Step = Callable[[Any, Any], None]
 _POINTER = ctypes.sizeof(ctypes.c_void_p)
+_RESOURCES = frozenset({-4, -5, -54, -55})
+"""CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_RESOURCES, CL_INVALID_WORK_GROUP_SIZE, CL_INVALID_WORK_ITEM_SIZE."""
 
 
 @cache
@@ -90,6 +92,7 @@ class _Prepared:
 
     def launch(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
         with self.lock:
+            self.after.clear()  # what a launch that failed half way left behind
             for step, value, owner in zip(self.steps, values, owners, strict=True):
                 step(value, owner)
             sizes = self.sizes
@@ -213,5 +216,11 @@ class _Prepared:
         return int(self.status[0])
 
     def _good(self, code: int) -> None:
+        if code in _RESOURCES:
+            raise ResourceError(
+                f"{self.loaded.source.entry}(): expected a kernel that fits {self.handle.device.name.strip()}, got "
+                f"{self.loaded.source.threads} threads and {self.loaded.source.local_bytes} bytes of local memory a group",
+                hint=f"use smaller tiles (OpenCL said {code})",
+            )
         if code:
             raise InternalError(f"{self.loaded.source.entry}(): OpenCL refused the launch with code {code}")

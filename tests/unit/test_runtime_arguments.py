@@ -123,7 +123,7 @@ def test_pyopencl_arrays():
     a = cl_array.to_device(handle.queue, np.arange(10, dtype=np.float32))
     found = ref(a[3:])
     assert found.ptr == 12 and found.shape == (7,) and found.strides == (1,)
-    assert found.device == f"opencl:{handle.context.int_ptr}"
+    assert found.device == f"opencl:{handle.context.int_ptr}:{handle.queue.int_ptr}"
 
 
 @pytest.mark.parametrize(

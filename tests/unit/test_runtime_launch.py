@@ -136,6 +136,9 @@ def test_pyopencl_arrays_run_on_their_queue(fresh):
         add[(16,)](x[1:], out, x[:1000])
     with pytest.raises(errors.DeviceMismatchError, match="numpy"):
         add[(16,)](x[1:], x[1:], out, backend="numpy")
+    other = cl_array.to_device(cl.CommandQueue(queue.context), np.arange(1000, dtype=np.float32))
+    with pytest.raises(errors.DeviceMismatchError, match="y: expected an array on opencl:"):
+        add[(16,)](x[1:], other, out)
 
 
 def test_eager(fresh):
