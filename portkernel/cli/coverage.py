@@ -14,6 +14,8 @@ from ..coverage.plan import ROUTES
 from ..coverage.run import cover
 from ..dtypes import BY_NAME
 
+PLAIN_EVERY = 50
+"""Steps between two lines of progress where there is no terminal to draw a bar on."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -65,6 +67,8 @@ def coverage(
 
         def progress(done: int, total: int, step: Step) -> None:
             bar.update(task, completed=done, total=total, description=f"{step.kernel} {step.dtype} {step.backend}")
+            if not out.is_terminal and done % PLAIN_EVERY == 0:
+                click.echo(f"{done} of {total} steps", err=True)
 
         found = cover(
             [e for e in entries if not wanted or e.name in wanted],

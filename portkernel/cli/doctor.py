@@ -18,13 +18,14 @@ from .. import config
 from ..coverage.plan import ROUTES
 from ..coverage.pool import Probe, ask
 
-PACKAGES: dict[str, tuple[tuple[str, ...], str]] = {
-    "numpy": (("numpy",), "pip install numpy"),
-    "opencl": (("pyopencl",), 'pip install "portkernel[cpu]"'),
-    "triton": (("triton", "torch"), 'pip install "portkernel[triton]"'),
-    "cuda": (("cupy-cuda13x", "nvidia-cuda-nvrtc"), 'pip install "portkernel[cuda]"'),
+_GPU = "a GPU with its driver; text can be emitted and compiled without"
+PACKAGES: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "numpy": (("numpy",), "pip install numpy", ""),
+    "opencl": (("pyopencl",), 'pip install "portkernel[cpu]"', 'pip install "portkernel[cpu]"'),
+    "triton": (("triton", "torch"), 'pip install "portkernel[triton]"', _GPU),
+    "cuda": (("cupy-cuda13x", "nvidia-cuda-nvrtc"), 'pip install "portkernel[cuda]"', _GPU),
 }
-"""The packages of each backend, and the one command that adds them."""
+"""The packages of each backend, the one command that adds them, and what gives it a device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,14 @@ def installed(name: str) -> str | None:
 
 
 def examine(backend: str, probe: Probe) -> Finding:
-    packages, command = PACKAGES.get(backend, ((), ""))
+    packages, command, device = PACKAGES.get(backend, ((), "", ""))
     versions = {name: found for name in packages if (found := installed(name)) is not None}
     absent = [name for name in packages if name not in versions]
     if absent:
         return Finding(backend, versions, probe.devices, f"packages {', '.join(absent)}", command)
     if probe.devices:
         return Finding(backend, versions, probe.devices, "", "")
-    return Finding(backend, versions, probe.interpreters, probe.error or "no device", probe.hint)
+    return Finding(backend, versions, probe.interpreters, probe.error or "no device", probe.hint or device)
 
 
 def environment() -> dict[str, str]:
