@@ -191,10 +191,24 @@ def binary(p: Printer, op: Binary) -> None:
         p.define(op.result, spell(p, _operand(p, op.x, op), _operand(p, op.y, op), dtype))
         return
     if not dtype.is_float:
-        p.define(op.result, spell(p, _operand(p, op.x, op), _operand(p, op.y, op), dtype))
+        plain = _plain_integer(p, op)
+        p.define(op.result, plain or spell(p, _operand(p, op.x, op), _operand(p, op.y, op), dtype))
         return
     x, y = (wide(_operand(p, v, op), dtype) for v in (op.x, op.y))
     p.define(op.result, narrow(p, spell(p, x, y, compute_dtype(dtype)), dtype))
+
+
+def _plain_integer(p: Printer, op: Binary) -> str | None:
+    """A shift, division or modulo by a constant that needs none of the care of the general case."""
+    by = p.const_of(op.y)
+    dtype = op.x.tile.dtype
+    if by is None or op.x.tile.shape or p.const_of(op.x) is not None or dtype.bits < 32:
+        return None
+    if op.fn in ("shl", "shr") and 0 <= by < dtype.bits:
+        return f"{p.use(op.x)} {'<<' if op.fn == 'shl' else '>>'} {int(by)}"
+    if op.fn in ("floordiv", "mod") and by > 0 and (dtype.kind == "u" or op.x in p.nonnegative):
+        return f"{p.use(op.x)} {'//' if op.fn == 'floordiv' else '%'} {int(by)}"
+    return None
 
 
 def _operand(p: Printer, value: Value, op: Binary) -> str:

@@ -23,11 +23,13 @@ def _box(p: Printer, tensor: Value, offsets: tuple[Value, ...], shape: tuple[int
             wide = p.use(offset) if offset.tile.dtype.name == "int64" else f"{p.use(offset)}.to(tl.int64)"
             index = p.temp(f"{base}_i{axis}", f"{wide} + {lanes}")
         checks = [f"({index} < {p.size(tensor, axis)})"]
-        if start is None or start < 0:
+        if offset not in p.nonnegative:
             checks.insert(0, f"({index} >= 0)")
         if padded_side(side) != side:
             checks.append(f"({lanes} < {side})")
-        inside.append(along(f"({' & '.join(checks)})" if rank > 1 else " & ".join(checks), axis, rank))
+        inside.append(
+            along(f"({' & '.join(checks)})" if rank > 1 and len(checks) > 1 else " & ".join(checks), axis, rank)
+        )
         stride = p.stride(tensor, axis)
         step = along(index, axis, rank)
         pointers.append(step if stride == "1" else f"{step} * {stride}")

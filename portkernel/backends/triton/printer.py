@@ -12,6 +12,7 @@ from ...errors import InternalError, ResourceError
 from ...ir import Func, Tensor, Tile, Value
 from ...loc import UNKNOWN, Loc
 from ..base import Param
+from .bounds import nonnegative
 from .prelude import HELPERS
 from .signature import parameter_names
 from .spell import along, padded, padded_side, range_of, shape_text, typed
@@ -33,6 +34,7 @@ class Printer:
         self.functions: list[str] = outer.functions if outer else []
         self.asserts: list[tuple[str, Loc]] = outer.asserts if outer else []
         self.arguments: list[str] = []
+        self.nonnegative: frozenset[Value] = nonnegative(func) if func else frozenset()
         self._taken: set[str] = outer._taken if outer else set(_RESERVED)
         self._names: dict[Value, str] = {}
         self._constants: dict[Value, Scalar] = dict(outer._constants) if outer else {}
