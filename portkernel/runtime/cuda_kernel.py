@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,9 @@ class Loaded:
             self.module.load(cubin)
             self.function = self.module.get_function(source.entry)
             if source.local_bytes > _STATIC_LOCAL:
-                self.function.max_dynamic_shared_size_bytes = source.local_bytes
+                api = import_module("cupy_backends.cuda.api.driver")
+                limit = api.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+                api.funcSetAttribute(self.function.ptr, limit, source.local_bytes)
             self.status = cupy.zeros(1, cupy.int32)
 
     def prepare(self, args: Sequence[Value]) -> Launch:
