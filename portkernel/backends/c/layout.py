@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ...ir import Dot, Func, Store, walk
 from ...targets import Target
@@ -18,13 +19,31 @@ Visit = Callable[[tuple[Index, ...], Index, int], None]
 """Takes the index of an element, the register of the thread that holds it, and how many neighbours come with it."""
 
 UNROLL = 64  # more registers than this stay a loop
+T = TypeVar("T")
+
+
+def last(items: tuple[T, ...], axis: int) -> tuple[T, ...]:
+    """``items`` with the one at ``axis`` moved to the end."""
+    if not items:
+        return items
+    axis %= len(items)
+    return (*items[:axis], *items[axis + 1 :], items[axis])
+
+
+def first(items: tuple[T, ...], axis: int) -> tuple[T, ...]:
+    """The inverse of :func:`last`: the last item moved back to ``axis``."""
+    if not items:
+        return items
+    axis %= len(items)
+    return (*items[:axis], items[-1], *items[axis:-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """One thread holds the whole tile, row-major."""
+    """One thread holds the whole tile, row-major; it visits dimension ``inner`` fastest."""
 
     shape: tuple[int, ...]
+    inner: int = -1
 
     @property
     def registers(self) -> int:
@@ -32,7 +51,15 @@ class Rows:
 
     def each(self, b: SimtBuilder, visit: Visit, lanes: int = 1) -> None:
         """Visit every element, ``lanes`` at once along the last dimension and the rest one by one."""
-        self._dimension(b, (), visit, lanes)
+        if self.inner % max(len(self.shape), 1) == len(self.shape) - 1 or not self.shape:
+            self._dimension(b, (), visit, lanes)
+            return
+        turned = Rows(last(self.shape, self.inner))
+        turned.each(b, lambda index, _, __: self._visit_turned(b, index, visit))
+
+    def _visit_turned(self, b: SimtBuilder, index: tuple[Index, ...], visit: Visit) -> None:
+        back = first(index, self.inner)
+        visit(back, b.flat(back, self.shape), 1)
 
     def _dimension(self, b: SimtBuilder, index: tuple[Index, ...], visit: Visit, lanes: int) -> None:
         d = len(index)
@@ -57,10 +84,14 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Cyclic:
-    """Element ``r * threads + t`` (row-major) is register ``r`` of thread ``t``: neighbours read neighbours."""
+    """Element ``r * threads + t`` (row-major) is register ``r`` of thread ``t``: neighbours read neighbours.
+
+    With another ``inner`` dimension, elements are counted with that one fastest.
+    """
 
     shape: tuple[int, ...]
     threads: int
+    inner: int = -1
 
     @property
     def registers(self) -> int:
@@ -74,7 +105,7 @@ class Cyclic:
             element = b.add(b.mul(r, self.threads), b.thread())
 
             def inside() -> Values:
-                visit(b.unflat(element, self.shape), r, 1)
+                visit(first(b.unflat(element, last(self.shape, self.inner)), self.inner), r, 1)
                 return ()
 
             b.branch(True if size % self.threads == 0 else b.less(element, size), inside)

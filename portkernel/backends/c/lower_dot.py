@@ -10,6 +10,7 @@ from .layout import Blocks, Cyclic, Layout, Rows
 from .lower_dot_cpu import dot_on_one_thread
 from .lower_elementwise import element
 from .lower_fill import fill
+from .lower_memory import unit_axis
 from .state import State, Storage
 
 REGISTERS = 128  # accumulators of one thread that are named one by one
@@ -140,7 +141,8 @@ def _stage(s: State, op: Dot, value: Value) -> Storage:
         return stored
     name = "left" if value is op.a else "right"
     storage = s.allocate(tile.shape, wanted, False, f"the {name} operand {tile} of a dot product", op.loc)
-    layout: Layout = Rows(tile.shape) if s.threads == 1 else Cyclic(tile.shape, s.threads)
+    inner = unit_axis(s, value)
+    layout: Layout = Rows(tile.shape, inner) if s.threads == 1 else Cyclic(tile.shape, s.threads, inner)
 
     def convert(index: tuple[Index, ...], lanes: int) -> Value:
         return _operand(s, op, value, index, lanes)

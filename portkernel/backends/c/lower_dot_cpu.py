@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ...ir import Dot, Value
 from ...ir.simt import Mad, Vec
 from .build import Index, Values
-from .lower_memory import guarded
+from .lower_memory import guarded, unit_axis
 from .lower_vector import lanes_for
 from .state import State, Storage
 
@@ -40,7 +40,8 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
 
         def pack() -> None:
             vector = lanes_for(s, op.b.tile.shape, [op.b]) >= lanes
-            _pack(s, packed, right, lead, depth, width, columns, lanes, vector)
+            downward = unit_axis(s, op.b) == len(shape) - 2
+            _pack(s, packed, right, lead, depth, width, columns, lanes, vector, downward)
 
         guarded(s, [op.b], op.b.tile.size, pack)
         kernel = _Kernel(s, op, target, left, packed, lead, rows, vectors, lanes)
@@ -57,44 +58,57 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
 
 def _pack(
     s: State, packed: Value, right: Operand, lead: tuple[Index, ...], depth: int, width: int, columns: int, lanes: int,
-    vector: bool,
+    vector: bool, downward: bool,
 ) -> None:  # fmt: skip
-    """``packed[panel][k][column]``; columns past the edge are zero."""
+    """``packed[panel][k][column]``; columns past the edge are zero. ``downward``: neighbours in memory differ in k."""
     b = s.b
     kind = packed.pointer.dtype
     whole = width // columns
 
-    def put(p: Index, k: Index, c: Index, value: Value) -> None:
-        place = b.add(b.mul(b.add(b.mul(p, depth), k), columns), c)
-        b.write(packed, place, b.cast(value, kind))
+    def put(p: Index, k: Index, c: Index, n: int) -> None:
+        found = right((*lead, k, b.add(b.mul(p, columns), c)), n)
+        b.write(packed, b.add(b.mul(b.add(b.mul(p, depth), k), columns), c), b.cast(found, kind))
 
-    def row(k: Index, _: Values) -> Values:
+    def chunks(k: Index, _: Values) -> Values:
         def full(p: Index, _: Values) -> Values:
-            def one(c: Index, _: Values) -> Values:
-                put(p, k, c, right((*lead, k, b.add(b.mul(p, columns), c)), 1))
-                return ()
-
-            for c in range(0, columns if vector else 0, lanes):
-                put(p, k, c, right((*lead, k, b.add(b.mul(p, columns), c)), lanes))
-            b.loop(0 if vector else columns, one)
+            for c in range(0, columns, lanes):
+                put(p, k, c, lanes)
             return ()
 
         b.loop(whole, full)
-        if width % columns:
-
-            def edge(c: Index, _: Values) -> Values:
-                put(whole, k, c, right((*lead, k, b.add(c, whole * columns)), 1))
-                return ()
-
-            def zero(c: Index, _: Values) -> Values:
-                put(whole, k, c, b.const(0.0 if kind.is_float else 0, kind))
-                return ()
-
-            b.loop(width % columns, edge)
-            b.loop(columns, zero, start=width % columns)
         return ()
 
-    b.loop(depth, row)
+    def ones(p: Index, count: int) -> None:
+        """``count`` columns of panel ``p``, one element after the other in the order of memory."""
+
+        def one(k: Index, c: Index) -> Values:
+            put(p, k, c, 1)
+            return ()
+
+        if downward:
+            b.loop(count, lambda c, _: b.loop(depth, lambda k, _: one(k, c)))
+        else:
+            b.loop(depth, lambda k, _: b.loop(count, lambda c, _: one(k, c)))
+
+    def scalar_panel(p: Index, _: Values) -> Values:
+        ones(p, columns)
+        return ()
+
+    def zeros(k: Index, _: Values) -> Values:
+        def zero(c: Index, _: Values) -> Values:
+            place = b.add(b.mul(b.add(whole * depth, k), columns), c)
+            b.write(packed, place, b.const(0.0 if kind.is_float else 0, kind))
+            return ()
+
+        return b.loop(columns, zero, start=width % columns)
+
+    if vector:
+        b.loop(depth, chunks)
+    else:
+        b.loop(whole, scalar_panel)
+    if width % columns:
+        ones(whole, width % columns)
+        b.loop(depth, zeros)
 
 
 class _Kernel:

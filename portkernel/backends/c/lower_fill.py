@@ -31,7 +31,7 @@ def fill(
 
     def body() -> None:
         if isinstance(chosen, Rows):
-            chosen.each(s.b, visit, lanes_for(s, tile.shape, [value]))
+            chosen.each(s.b, visit, lanes_for(s, tile.shape, [value]))  # one at a time unless the last is innermost
         else:
             chosen.each(s.b, visit)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ...dtypes import int64, uint64
-from ...ir import AtomicCAS, AtomicRMW, Dim, Gather, Load, Op, Scatter, Store, Stride, Value
+from ...ir import AtomicCAS, AtomicRMW, Cast, Dim, Gather, Load, Op, Permute, Scatter, Store, Stride, Value
 from ...ir.simt import Pack, Vec
 from .build import Index, Values
 from .state import Box, State
@@ -173,6 +173,24 @@ def lazy_leaves(s: State, roots: Iterable[Value]) -> list[Op]:
             found[op] = None
         stack.extend(x for x in op.operands if x not in s.func.tensors)
     return list(found)
+
+
+def unit_axis(s: State, value: Value) -> int:
+    """The dimension of ``value`` along which neighbours lie side by side in memory; the last one if that is not known."""
+    rank = len(value.tile.shape)
+    if value in s.stored or value not in s.makers:
+        return rank - 1
+    op = s.makers[value]
+    match op:
+        case Load():
+            strides = op.tensor.tensor.strides
+            return strides.index(1) if strides[-1] != 1 and 1 in strides else rank - 1
+        case Permute():
+            return op.axes.index(unit_axis(s, op.x))
+        case Cast():
+            return unit_axis(s, op.x)
+        case _:
+            return rank - 1
 
 
 def guarded(s: State, roots: Iterable[Value], size: int, body: Callable[[], None], *also: Store) -> None:
