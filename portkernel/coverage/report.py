@@ -67,7 +67,8 @@ def legend(report: Report) -> list[str]:
 def totals(report: Report) -> str:
     counts = Counter(c.state for c in report.cells)
     parts = [f"{counts[state]} {state.value}" for state in State if counts[state]]
-    return f"{len(report.cells)} cells: " + ", ".join(parts)
+    took = f" ({report.seconds:.0f} s)" if report.seconds else ""
+    return f"{len(report.cells)} cells{took}: " + ", ".join(parts)
 
 
 def console() -> Console:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
 from ..catalog import Entry
 from .model import Cell, Outcome, State, Step
-from .plan import Plan, make_plan
+from .plan import ROUTES, Plan, make_plan
 from .pool import ask, perform_all
 
 
@@ -21,6 +22,8 @@ class Report:
     devices: Mapping[str, Sequence[str]]
     machine: str
     day: str
+    seconds: float = 0.0
+    """Wall time of the whole."""
 
     @property
     def failed(self) -> tuple[Cell, ...]:
@@ -54,6 +57,7 @@ def cover(
     progress: Progress | None = None,
 ) -> Report:
     """Fill the table. ``progress(done, total, step)`` is called after each step; ``seconds`` bounds each of them."""
+    start = time.perf_counter()
     devices = {name: found.devices for name, found in ask().items()}
     plan = make_plan(entries, devices, backends, dtypes, quick, cases)
     outcomes: dict[Step, Outcome] = {}
@@ -65,7 +69,9 @@ def cover(
 
     perform_all(plan.checked, workers, seconds, done)
     perform_all(plan.measured, 1, seconds, done)
-    return Report(gather(plan, outcomes), devices, machine_name(), date.today().isoformat())
+    return Report(
+        gather(plan, outcomes), devices, machine_name(), date.today().isoformat(), time.perf_counter() - start
+    )
 
 
 def gather(plan: Plan, outcomes: Mapping[Step, Outcome]) -> tuple[Cell, ...]:
@@ -80,4 +86,5 @@ def gather(plan: Plan, outcomes: Mapping[Step, Outcome]) -> tuple[Cell, ...]:
         grouped.setdefault(step.cell, []).append((step, outcome))
     order = {(e, d): i for i, (e, d) in enumerate(dict.fromkeys((s.kernel, s.dtype) for s, _ in plan.checked))}
     cells = [Cell(*key, tuple(found)) for key, found in grouped.items()]
-    return tuple(sorted(cells, key=lambda c: order[c.kernel, c.dtype]))
+    routes = [route.backend for route in ROUTES]
+    return tuple(sorted(cells, key=lambda c: (order[c.kernel, c.dtype], routes.index(c.backend))))

@@ -90,6 +90,8 @@ def test_budget_leaves_tables_and_docstrings_alone() -> None:
     assert list(budget.check_source("a.py", 'T = """\n' + "x\n" * 600 + '"""\n')) == []
     assert list(budget.check_source("a.py", "# budget: table\n" + "x = 1\n" * 600)) == []
     assert list(budget.check_source("a.py", _function(80, "def f():  # budget: table"))) == []
+    nested = "def f():\n    def g():\n" + "        x = 1\n" * 70 + "    x = 1\n"
+    assert list(budget.check_source("a.py", nested)) == ["a.py:2: g() has 71 lines, at most 60"]
     docstring = 'def f():\n    """One.\n\n' + "    more\n" * 40 + '    """\n' + "    x = 1\n" * 50
     assert list(budget.check_source("a.py", docstring)) == []
 
