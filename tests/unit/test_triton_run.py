@@ -54,6 +54,19 @@ def test_a_partial_tile_writes_nothing_beside_the_array() -> None:
 
 
 @pk.kernel
+def scaled(x, out, factor):
+    pk.store(out, 0, pk.load(x, 0, 5) * factor.astype(pk.float32))
+
+
+@pytest.mark.parametrize("name", ["float64", "float32", "float16", "bfloat16", "int8", "uint64", "bool"])
+def test_scalars_arrive_in_their_own_dtype(name: str) -> None:
+    value = dtypes.as_dtype(name).np.type(1.1)
+    x, out = np.arange(5, dtype=np.float32), np.full(5, np.nan, np.float32)
+    _run(scaled, (1,), x, out, value)
+    assert np.array_equal(out, x * np.float32(value))
+
+
+@pk.kernel
 def swap(out, n):
     a, b = pk.full((3,), 1, pk.int32), pk.full((3,), 2, pk.int32)
     for _ in range(n):

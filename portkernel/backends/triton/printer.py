@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ...dtypes import Scalar
-from ...errors import InternalError, ResourceError
+from ...errors import InternalError, ResourceError, UnsupportedDTypeError
 from ...ir import Func, Tensor, Tile, Value
 from ...loc import UNKNOWN, Loc
 from ..base import Param
@@ -58,6 +58,13 @@ class Printer:
                 self.prologue.append(f"    {name} = {name}.to(tl.float16)")
             case "bool":
                 self.prologue.append(f"    {name} = {name} != 0")
+            case "bfloat16":
+                self.prologue.append(f"    {name} = {self.helper('_bf16')}({name})")
+            case "float8_e4m3fn" | "float8_e5m2":
+                raise UnsupportedDTypeError(
+                    f"triton: {v.hint}: expected a scalar of a dtype with arithmetic, got {v.tile.dtype}",
+                    hint="pass a float32, or an array of one element",
+                )
             case _:
                 pass
 
