@@ -338,11 +338,22 @@ def test_equal_functions_give_equal_text():
 
 
 def test_a_tile_that_does_not_fit_local_memory():
+    func = direct.lowered(KernelFn(turn_in_place), {"x": ints(128, 128)}, {"B": 128})
     with pytest.raises(ResourceError) as caught:
-        lower(_product_ir(BM=128, BN=128, BK=128), direct.GPU)
-    assert "expected at most 32768 bytes on opencl-gpu, got 131072" in caught.value.message
-    assert "operand float32[128, 128]" in caught.value.message
+        lower(func, direct.GPU)
+    assert "expected at most 32768 bytes on opencl-gpu, got 65536" in caught.value.message
+    assert "int32[128, 128] with 65536 bytes" in caught.value.message
     assert caught.value.hint == "use smaller tiles" and caught.value.loc.line > 0
+
+
+def test_a_deep_product_is_staged_in_slices():
+    assert lower(_product_ir(BM=128, BN=128, BK=128), direct.GPU).local_bytes <= direct.GPU.local_bytes
+
+
+@needs_pocl
+def test_slices_of_a_deep_product():
+    args = {"a": numbers(70, 301), "b": numbers(301, 50), "out": numbers(70, 50)}
+    check("gpu", product, args, BM=70, BN=50, BK=301)
 
 
 def test_the_loop_of_the_kernel_is_one_loop():

@@ -34,22 +34,37 @@ def lower_dot(s: State, op: Dot) -> None:
 
 
 def _dot_on_many(s: State, op: Dot, target: Storage) -> None:
-    """Both operands are staged once; then every thread adds up its block."""
+    """Both operands are staged, in one piece or in slices of the depth; then every thread adds up its block."""
     work = target
     if not target.own:
         work = s.allocate(target.shape, target.dtype, True, "the accumulator", op.loc)
     if s.stored.get(op.acc) is not work:
         fill(s, op.acc, work)
-    left, right = _stage(s, op, op.a), _stage(s, op, op.b)
     layout = s.layouts.of(target.shape)
     assert isinstance(layout, Blocks)
+    depth = op.a.tile.shape[-1]
+    part = _slice(s, op)
 
-    def one(n: Index, _: Values) -> Values:
-        _block(s, op, layout, work, left, right, n)
+    def add(left: Storage, right: Storage) -> None:
+        def one(n: Index, _: Values) -> Values:
+            _block(s, layout, work, left, right, part, n)
+            return ()
+
+        s.b.loop(layout.batch, one)
+        s.dirty = True
+
+    def turn(t: Index, _: Values) -> Values:
+        s.dirty = True
+        s.depth += 1
+        begin = s.b.mul(t, part)
+        add(_stage_slice(s, op, op.a, -1, begin, part), _stage_slice(s, op, op.b, -2, begin, part))
+        s.depth -= 1
         return ()
 
-    s.b.loop(layout.batch, one)
-    s.dirty = True
+    if part == depth:
+        add(_stage(s, op, op.a), _stage(s, op, op.b))
+    else:
+        s.b.loop(-(-depth // part), turn)
     if work is not target:
 
         def visit(index: tuple[Index, ...], register: Index, _: int) -> None:
@@ -61,12 +76,24 @@ def _dot_on_many(s: State, op: Dot, target: Storage) -> None:
         s.after_write(target)
 
 
-def _block(s: State, op: Dot, layout: Blocks, work: Storage, left: Storage, right: Storage, n: Index) -> None:
-    """``rows × cols`` accumulators of this thread for batch ``n``."""
+def _slice(s: State, op: Dot) -> int:
+    """How much of the depth is staged at once: all of it, or what leaves half of the free local memory to others."""
+    depth = op.a.tile.shape[-1]
+    copies = [v for v in (op.a, op.b) if not _usable(s, op, v)]
+    column = sum(v.tile.size // depth * staged_dtype(op, v).itemsize for v in copies)
+    free = s.target.local_bytes - sum(n for n, _, _ in s.local)
+    if column * depth <= free:
+        return depth
+    both = sum(v.tile.size // depth * staged_dtype(op, v).itemsize for v in (op.a, op.b))
+    part = max(free, 1) // 2 // both
+    return 1 << (part.bit_length() - 1) if part >= 4 else depth  # less is not worth while: let the check complain
+
+
+def _block(s: State, layout: Blocks, work: Storage, left: Storage, right: Storage, depth: int, n: Index) -> None:
+    """``rows × cols`` accumulators of this thread for batch ``n``, over ``depth`` staged products."""
     b = s.b
     y, x = layout.place(b)
     height, width = layout.shape[-2:]
-    depth = op.a.tile.shape[-1]
     row = [_clamped(s, b.add(y, i * layout.ny), height, (i + 1) * layout.ny) for i in range(layout.rows)]
     col = [_clamped(s, b.add(x, j * layout.nx), width, (j + 1) * layout.nx) for j in range(layout.cols)]
     batch = (n,) if len(layout.shape) == 3 else ()
@@ -131,14 +158,40 @@ def _operand(s: State, op: Dot, value: Value, index: tuple[Index, ...], lanes: i
     return tf32(s, found) if op.precision == "tf32" and found.vec.dtype == float32 else found
 
 
+def _usable(s: State, op: Dot, value: Value) -> bool:
+    """Whether an operand can be read where it is stored."""
+    stored = s.stored.get(value)
+    rounded = op.precision == "tf32" and value.tile.dtype == float32
+    return stored is not None and not stored.own and stored.dtype == staged_dtype(op, value) and not rounded
+
+
+def _stage_slice(s: State, op: Dot, value: Value, axis: int, begin: Index, part: int) -> Storage:
+    """``part`` steps of the depth (dimension ``axis`` of the operand) from ``begin``; zeros past the end."""
+    shape = list(value.tile.shape)
+    whole = shape[axis]
+    axis %= len(shape)
+    shape[axis] = part
+    wanted = staged_dtype(op, value)
+    storage = s.allocate(tuple(shape), wanted, False, f"a slice of the operand {value.tile} of a dot product", op.loc)
+    layout = Cyclic(tuple(shape), s.threads, unit_axis(s, value))
+
+    def convert(index: tuple[Index, ...], lanes: int) -> Value:
+        k = s.b.add(begin, index[axis])
+        place = (*index[:axis], k, *index[axis + 1 :])
+        zero = s.b.const(0.0 if wanted.is_float else 0, wanted)
+        inside = True if whole % part == 0 else s.b.less(k, whole)
+        return s.b.branch(inside, lambda: (_operand(s, op, value, place, lanes),), lambda: (zero,))[0]
+
+    fill(s, value, storage, layout=layout, convert=convert)
+    return storage
+
+
 def _stage(s: State, op: Dot, value: Value) -> Storage:
     """An operand, row-major, where every thread sees it: where it is stored already, or in a copy."""
     tile = value.tile
     wanted = staged_dtype(op, value)
-    stored = s.stored.get(value)
-    rounded = op.precision == "tf32" and tile.dtype == float32
-    if stored is not None and not stored.own and stored.dtype == wanted and not rounded:
-        return stored
+    if _usable(s, op, value):
+        return s.stored[value]
     name = "left" if value is op.a else "right"
     storage = s.allocate(tile.shape, wanted, False, f"the {name} operand {tile} of a dot product", op.loc)
     inner = unit_axis(s, value)
