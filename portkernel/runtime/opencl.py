@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,13 @@ from ..ir import Func
 from ..targets import Target
 from . import platforms
 from .arguments import HOST, ArrayRef
-from .cache import Entry
-from .compilation import Refused, obtain
+from .compilation import obtain
 from .driver import Binary, Device
+from .opencl_build import OPTIONS, compile_job, job_for
 from .opencl_devices import facts, in_place, is_special, select
 from .opencl_kernel import Loaded
 from .programs import scheduled
 from .specialize import outputs
-
-_OPTIONS: tuple[str, ...] = ("-cl-std=CL1.2",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class Driver:
     def compile(self, source: Source, func: Func, device: Device) -> Loaded:
         handle: Handle = device.handle
         settings = config.get()
-        job = job_of(source, handle.device)
+        job = job_for(source.text, handle.device)
         for fresh in (False, True):
             entry = obtain(source, _compiler(handle.device), job, job, lambda: compile_job(job), settings, fresh)
             try:
@@ -101,35 +99,16 @@ class Driver:
                 return Loaded(self.cl, program, source, handle, outputs(func))
             except self.cl.Error:
                 if fresh:  # the device takes no binaries, not even of its own making
-                    program = self.cl.Program(handle.context, source.text).build(list(_OPTIONS), cache_dir=False)
+                    program = self.cl.Program(handle.context, source.text).build(list(OPTIONS), cache_dir=False)
                     return Loaded(self.cl, program, source, handle, outputs(func))
         raise AssertionError("unreachable")
 
     def binary(self, source: Source) -> Binary:
         device = select(platforms.all_devices(), config.get().device or "")
-        job = job_of(source, device)
+        job = job_for(source.text, device)
         entry = obtain(source, _compiler(device), job, job, lambda: compile_job(job), config.get())
         return Binary("opencl binary", entry.data, entry.log, {"device": device.name, "entry": source.entry})
 
 
 def _compiler(device: Any) -> str:
     return f"{device.platform.name}|{device.platform.version}|{device.name}|{device.driver_version}|{device.vendor}"
-
-
-def job_of(source: Source, device: Any) -> dict[str, object]:
-    """What the compiler process needs to compile ``source`` for ``device``."""
-    place = [d.int_ptr for d in platforms.all_devices()].index(device.int_ptr)
-    return {"compiler": "opencl", "text": source.text, "device": place, "name": device.name, "options": list(_OPTIONS)}
-
-
-def compile_job(job: Mapping[str, Any]) -> Entry:
-    """Compile in this process. Raises :class:`.compilation.Refused` with the log."""
-    cl = platforms.load()
-    device = platforms.all_devices()[job["device"]]
-    program = cl.Program(cl.Context([device]), job["text"])
-    try:
-        program = program.build(list(job["options"]), cache_dir=False)
-    except cl.RuntimeError as e:
-        raise Refused(str(e)) from None
-    log = program.get_build_info(device, cl.program_build_info.LOG) or ""
-    return Entry(program.get_info(cl.program_info.BINARIES)[0], log.strip(), {"device": device.name})

@@ -9,8 +9,11 @@ from .. import targets
 from ..errors import NoDeviceError
 from ..targets import Target
 from . import platforms
+from .opencl_wide import takes_wide_vectors
 
 _WORDS = {"cpu": "CPU", "gpu": "GPU"}
+_SAFE, _WIDE = 32, 64
+"""Bytes of the vectors that every CPU compiler takes, and of those that LLVM 14 in PoCL's wheel may die of."""
 
 
 def select(devices: Sequence[Any], wanted: str) -> Any:
@@ -66,8 +69,11 @@ def facts(cl: Any, device: Any) -> Target:
         absent.add("float64")
     if not {"cl_khr_int64_base_atomics", "cl_khr_int64_extended_atomics"} <= extensions:
         features.discard("int64_atomics")
-    # LLVM 14 in PoCL's wheel dies of 64-byte vectors ("Do not know how to scalarize this operator's operand").
-    width = 32 if "PoCL" in device.version else 4 * max(4, min(16, device.native_vector_width_float))
+    widths: dict[str, object] = {"max_threads": min(256, int(device.max_work_group_size))}
+    if is_cpu:
+        widest = 4 * max(4, min(16, device.native_vector_width_float))
+        dot = widest if widest < _WIDE or takes_wide_vectors(device) else _SAFE
+        widths = {"vector_bytes": min(widest, _SAFE), "dot_vector_bytes": dot}
     return targets.variant(
         base,
         local_bytes=int(device.local_mem_size),
@@ -75,5 +81,5 @@ def facts(cl: Any, device: Any) -> Target:
         native=frozenset(native),
         absent=frozenset(absent),
         features=frozenset(features),
-        **({"vector_bytes": width} if is_cpu else {"max_threads": min(256, int(device.max_work_group_size))}),
+        **widths,
     )

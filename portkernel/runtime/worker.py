@@ -13,7 +13,7 @@ from .compilation import Refused
 from .isolate import _HEADER, write_message
 
 COMPILERS = {
-    "opencl": "portkernel.runtime.opencl",
+    "opencl": "portkernel.runtime.opencl_build",
     "cuda": "portkernel.runtime.cuda",
     "triton": "portkernel.runtime.triton",
 }

@@ -33,6 +33,9 @@ class Target:
     absent: frozenset[str] = frozenset()
     features: frozenset[str] = frozenset()
     vector_bytes: int = 16
+    """Width of a vector register, for the loops of the CPU schedule."""
+    dot_vector_bytes: int = 0
+    """Width of the vectors that accumulate a dot product, where it differs from ``vector_bytes``; 64 tells of 32 registers."""
     l1_bytes: int = 32768
     l2_bytes: int = 262144
     units: int = 1

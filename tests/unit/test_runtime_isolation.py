@@ -112,13 +112,13 @@ def test_isolation_can_be_switched_off(monkeypatch):
 
 
 def test_a_real_crash_of_the_wheels_compiler():
-    from portkernel.runtime import opencl, platforms
+    from portkernel.runtime import opencl_build, platforms
 
     device = platforms.all_devices()[0]
     if "PoCL" not in device.version or "3.0" not in device.driver_version:
         pytest.skip("only LLVM 14 in PoCL's wheel is known to die of it")
     text = "__kernel void f(__global float16 *a) { a[0] = fma(a[0], a[1], a[2]); }"
-    job = {"compiler": "opencl", "text": text, "device": 0, "options": list(opencl._OPTIONS)}
+    job = {"compiler": "opencl", "text": text, "device": 0, "options": list(opencl_build.OPTIONS)}
     try:
         entry = isolate.run(job, 60.0)
     except isolate.Crashed as e:

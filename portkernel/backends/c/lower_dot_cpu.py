@@ -17,11 +17,16 @@ Operand = Callable[[tuple[Index, ...], int], Value]
 def panel(s: State, dtype_bytes: int, height: int, width: int) -> tuple[int, int, int]:
     """Rows, vectors and lanes of the block of accumulators that stays in registers.
 
-    Sixteen vector registers hold 6 × 2 accumulators, two vectors of the right operand and one splat of the left.
+    16 registers hold 6 × 2 accumulators, two vectors of the right operand and one splat of the left; of 32 registers
+    8 × 2 accumulators were the fastest on the CPUs tried (docs/benchmarks.md).
     """
-    lanes = max(1, min(s.target.vector_bytes // dtype_bytes, 16))
+    width_bytes = s.target.dot_vector_bytes or s.target.vector_bytes
+    most = 8 if width_bytes >= 64 else 6
+    lanes = max(1, min(width_bytes // dtype_bytes, 16))
+    while lanes > 4 and width <= lanes // 2:
+        lanes //= 2
     vectors = 2 if width > lanes else 1
-    rows = min(range(1, 7), key=lambda r: (-(-height // r) * (r * vectors + vectors + 1), -r))
+    rows = min(range(1, most + 1), key=lambda r: (-(-height // r) * (r * vectors + vectors + 1), -r))
     return rows, vectors, lanes
 
 
@@ -39,9 +44,9 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
         lead: tuple[Index, ...] = (n,) if len(shape) == 3 else ()
 
         def pack() -> None:
-            vector = lanes_for(s, op.b.tile.shape, [op.b]) >= lanes
+            together = min(lanes, lanes_for(s, op.b.tile.shape, [op.b]))
             downward = unit_axis(s, op.b) == len(shape) - 2
-            _pack(s, packed, right, lead, depth, width, columns, lanes, vector, downward)
+            _pack(s, packed, right, lead, depth, width, columns, together, downward)
 
         guarded(s, [op.b], op.b.tile.size, pack)
         kernel = _Kernel(s, op, target, left, packed, lead, rows, vectors, lanes)
@@ -58,7 +63,7 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
 
 def _pack(
     s: State, packed: Value, right: Operand, lead: tuple[Index, ...], depth: int, width: int, columns: int, lanes: int,
-    vector: bool, downward: bool,
+    downward: bool,
 ) -> None:  # fmt: skip
     """``packed[panel][k][column]``; columns past the edge are zero. ``downward``: neighbours in memory differ in k."""
     b = s.b
@@ -102,7 +107,7 @@ def _pack(
 
         return b.loop(columns, zero, start=width % columns)
 
-    if vector:
+    if lanes > 1:
         b.loop(depth, chunks)
     else:
         b.loop(whole, scalar_panel)

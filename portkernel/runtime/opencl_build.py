@@ -1,0 +1,31 @@
+"""Compiling OpenCL C, in the process at hand: the user's, or the child that :mod:`.worker` runs in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import platforms
+from .cache import Entry
+from .compilation import Refused
+
+OPTIONS: tuple[str, ...] = ("-cl-std=CL1.2",)
+
+
+def job_for(text: str, device: Any) -> dict[str, object]:
+    """What the compiler process needs to compile ``text`` for ``device``."""
+    place = [d.int_ptr for d in platforms.all_devices()].index(device.int_ptr)
+    return {"compiler": "opencl", "text": text, "device": place, "name": device.name, "options": list(OPTIONS)}
+
+
+def compile_job(job: Mapping[str, Any]) -> Entry:
+    """Compile in this process. Raises :class:`.compilation.Refused` with the log."""
+    cl = platforms.load()
+    device = platforms.all_devices()[job["device"]]
+    program = cl.Program(cl.Context([device]), job["text"])
+    try:
+        program = program.build(list(job["options"]), cache_dir=False)
+    except cl.RuntimeError as e:
+        raise Refused(str(e)) from None
+    log = program.get_build_info(device, cl.program_build_info.LOG) or ""
+    return Entry(program.get_info(cl.program_info.BINARIES)[0], log.strip(), {"device": device.name})

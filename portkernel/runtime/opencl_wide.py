@@ -1,0 +1,58 @@
+"""Whether a CPU device's compiler survives 64-byte vectors.
+
+LLVM 14 in PoCL's wheel aborts its process on some processors ("Do not know how to scalarize this operator's operand")
+and is twice as fast with them on others. So the micro-kernel's operations are compiled once in a child process; the
+answer stays in the disk cache.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import config
+from . import cache, isolate
+from .cache import Entry
+from .compilation import Refused
+from .opencl_build import job_for
+
+_PROBE = """
+__kernel void probe(__global const float* a, __global float* c, int n) {
+  float16 x = vload16(0, c), y = vload16(1, c);
+  for (int k = 0; k < n; k++) {
+    float16 b = vload16(k, a);
+    x = mad((float16)(a[k]), b, x);
+    y = mad((float16)(a[k + n]), b, y);
+  }
+  vstore16(x, 0, c);
+  vstore16(y, 1, c);
+}
+"""
+_answers: dict[str, bool] = {}
+
+
+def takes_wide_vectors(device: Any) -> bool:
+    """True if 64-byte vectors compiled; False if they did not, or if this system has no child processes."""
+    if "PoCL" not in device.version:
+        return True
+    settings = config.get()
+    name = f"{device.version}|{device.name}|{device.driver_version}"
+    if name not in _answers:
+        store = cache.at(settings.cache_dir)
+        key = cache.key_of(_PROBE, name)
+        known = store.get(key) if store is not None else None
+        if known is None:
+            if not isolate.is_possible():
+                return False
+            known = Entry(b"", "", {"survived": str(_survives(device, settings.compile_timeout))})
+            if store is not None:
+                store.put(key, known)
+        _answers[name] = known.facts["survived"] == "True"
+    return _answers[name]
+
+
+def _survives(device: Any, seconds: float) -> bool:
+    try:
+        isolate.run(job_for(_PROBE, device), seconds)
+    except (isolate.Crashed, Refused):
+        return False
+    return True
