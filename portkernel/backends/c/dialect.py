@@ -176,6 +176,14 @@ class Dialect:
         assert lanes == 1
         return f"{base}[{index.text}] = {value};"
 
+    def read_half(self, pointer: Pointer, base: str, index: Expr, lanes: int) -> str | None:
+        """float16 elements as float registers, where the language has a built-in for it."""
+        return None
+
+    def write_half(self, pointer: Pointer, base: str, index: Expr, value: str, lanes: int) -> str | None:
+        """Rounds float registers to float16 and writes them, where the language has a built-in for it."""
+        return None
+
     def array(self, type: Pointer, name: str, size: int, offset: int | None) -> list[str]:
         """Declares ``size`` elements; at ``offset`` bytes of the launch's local memory unless that is None."""
         element = self.memory_type(type.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import chain
 from typing import TypeVar, cast
 
@@ -107,7 +108,10 @@ class Emitter:
     def rounded(self, x: Expr, type: s.Vec) -> Expr:
         """A float register rounded to the small float ``type``; other types as they are."""
         small = SMALL.get(type.dtype.name)
-        return x if small is None else self.request(f"round_{small}", None, type.lanes, x)
+        if small is None:
+            return x
+        made = self.request(f"round_{small}", None, type.lanes, x)
+        return replace(made, unrounded=x)
 
     def is_used(self, value: Value) -> bool:
         return self._uses.get(value, 0) > 0
@@ -172,7 +176,7 @@ class Emitter:
             self.out.line(d.dynamic_local)
         self.block(self.func.body)
         shell = d.kernel.format(threads=self.func.threads)
-        prelude = self.prelude.text
+        prelude = self.prelude.text(self.out.text)
         head = d.header + d.enable(self._dtypes(), prelude + self.out.text) + prelude
         opening = f"{shell} {entry}(\n    " + ",\n    ".join(signature) + "\n) {\n"
         start = head + ("\n" if head else "") + opening

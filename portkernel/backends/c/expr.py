@@ -20,11 +20,14 @@ class Expr:
 
     Sums and products of integers are formed in unsigned arithmetic, which wraps where signed overflow is undefined; the
     cast back stands once, around the whole chain.
+
+    ``unrounded``: what this text rounds to a small float, for stores that round by themselves.
     """
 
     text: str
     prec: int = ATOM
     wrap: bool = False
+    unrounded: Expr | None = None
 
     def at(self, prec: int) -> str:
         """The text, in parentheses unless it binds at least as tightly as ``prec``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...dtypes import float16
 from ...errors import UnsupportedDTypeError
 from ...ir import ops as o
 from ...ir import simt as s
@@ -118,6 +119,10 @@ def alloc(e: Emitter, op: s.Alloc) -> Expr | None:
 @handles(s.ReadElem)
 def read_elem(e: Emitter, op: s.ReadElem) -> Expr:
     type, pointer = op.result.vec, op.pointer.pointer
+    if pointer.dtype == float16:
+        half = e.dialect.read_half(pointer, e.use(op.pointer).text, e.use(op.index), type.lanes)
+        if half is not None:
+            return Expr(half)
     text = e.dialect.read(pointer, e.use(op.pointer).text, e.use(op.index), type.lanes, op.aligned)
     if pointer.dtype.is_bool:
         return e.dialect.truth(Expr(text), type.lanes)
@@ -129,6 +134,12 @@ def read_elem(e: Emitter, op: s.ReadElem) -> Expr:
 def write_elem(e: Emitter, op: s.WriteElem) -> Expr | None:
     pointer, lanes = op.pointer.pointer, op.value.vec.lanes
     value = e.use(op.value)
+    if pointer.dtype == float16:
+        exact = (value.unrounded or value).text
+        half = e.dialect.write_half(pointer, e.use(op.pointer).text, e.use(op.index), exact, lanes)
+        if half is not None:
+            e.out.line(half)
+            return None
     small = SMALL.get(pointer.dtype.name)
     if small is not None:
         value = e.request(f"store_{small}", None, lanes, value)

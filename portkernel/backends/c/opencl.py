@@ -81,6 +81,15 @@ class OpenCL(Dialect):
             return super().write(pointer, base, index, value, lanes, aligned)
         return f"vstore{lanes}({value}, 0, {base} + {index.at(UNARY)});"
 
+    def read_half(self, pointer: Pointer, base: str, index: Expr, lanes: int) -> str | None:
+        return f"vload_half{lanes if lanes > 1 else ''}({self._half(pointer, 'const half*', base, index)})"
+
+    def write_half(self, pointer: Pointer, base: str, index: Expr, value: str, lanes: int) -> str | None:
+        return f"vstore_half{lanes if lanes > 1 else ''}_rte({value}, {self._half(pointer, 'half*', base, index)});"
+
+    def _half(self, pointer: Pointer, type: str, base: str, index: Expr) -> str:
+        return f"0, ({self.spaces[pointer.space]}{type}){base} + {index.at(UNARY)}"
+
     def atomic(self, fn: str, dtype: DType) -> str:
         return f"{'atomic' if dtype.bits == 32 else 'atom'}_{'cmpxchg' if fn == 'cas' else fn}"
 

@@ -32,6 +32,7 @@ SHORT: dict[str, DType] = {
 _WORD = re.compile(
     r"\"[^\"]*\"|\b(?:[iuf](?:8|16|32|64)|[TUSW]|BITS|FN|NAME|SPACE|CAS|(?:bits|as|to)_\w+|pk_\w+|literal_\w+)\b"
 )
+_CALL = re.compile(r"\bpk_\w+(?=\()")
 _SPLAT_LITERAL = re.compile(r"\((?:[uf]32|T|U)\)\((0x[0-9a-f]+u|\d+u|\d+\.\d+f|a|-?\d+|BITS|BITS - 1)\)")
 
 
@@ -59,7 +60,7 @@ class _Instance:
 
 
 class Prelude:
-    """Collects the pieces that a kernel uses; :attr:`text` defines them, each after those that it calls."""
+    """Collects the pieces that a kernel uses; :meth:`text` defines them, each after those that it calls."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -88,10 +89,18 @@ class Prelude:
                 return candidate
         raise InternalError(f"the prelude has no {piece} for {dtype}")
 
-    @property
-    def text(self) -> str:
-        """Every piece in use, in the order of the tables, so that what is called comes first."""
-        return "\n".join(self._used[i] for i in sorted(self._used, key=lambda i: i.order))
+    def text(self, body: str) -> str:
+        """The pieces that ``body`` calls, and those that they call, in the order of the tables: callees first."""
+        by_name = {instance.name: instance for instance in self._used}
+        called: set[_Instance] = set()
+        pending = [body]
+        while pending:
+            for name in _CALL.findall(pending.pop()):
+                instance = by_name.get(name)  # None: a word in the text of a printed message
+                if instance is not None and instance not in called:
+                    called.add(instance)
+                    pending.append(self._used[instance])
+        return "\n".join(self._used[i] for i in sorted(called, key=lambda i: i.order))
 
     def _render(self, instance: _Instance) -> str:
         source = self._dialect.pieces.get(instance.piece, PIECES[instance.piece])
