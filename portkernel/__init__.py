@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_LAZY = frozenset({"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "kernels"})
+_LAZY = frozenset(
+    {"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "kernels"}
+)
 
 
 def __getattr__(name: str) -> ModuleType:
