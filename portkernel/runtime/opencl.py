@@ -17,7 +17,7 @@ from . import platforms
 from .arguments import HOST, ArrayRef
 from .compilation import obtain
 from .driver import Binary, Device
-from .opencl_build import OPTIONS, compile_job, job_for
+from .opencl_build import compile_job, job_for, options_for
 from .opencl_devices import facts, in_place, is_special, select
 from .opencl_kernel import Loaded
 from .programs import scheduled
@@ -99,7 +99,7 @@ class Driver:
                 return Loaded(self.cl, program, source, handle, outputs(func))
             except self.cl.Error:
                 if fresh:  # the device takes no binaries, not even of its own making
-                    program = self.cl.Program(handle.context, source.text).build(list(OPTIONS), cache_dir=False)
+                    program = self.cl.Program(handle.context, source.text).build(options_for(handle.device), cache_dir=False)
                     return Loaded(self.cl, program, source, handle, outputs(func))
         raise AssertionError("unreachable")
 

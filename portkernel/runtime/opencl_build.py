@@ -10,12 +10,19 @@ from .cache import Entry
 from .compilation import Refused
 
 OPTIONS: tuple[str, ...] = ("-cl-std=CL1.2",)
+_EXACT_DIVISION = "-cl-fp32-correctly-rounded-divide-sqrt"
+
+
+def options_for(device: Any) -> list[str]:
+    """The build options: division and square root of float32 are correctly rounded wherever the device can."""
+    exact = platforms.load().device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
+    return [*OPTIONS, _EXACT_DIVISION] if device.single_fp_config & exact else list(OPTIONS)
 
 
 def job_for(text: str, device: Any) -> dict[str, object]:
     """What the compiler process needs to compile ``text`` for ``device``."""
     place = [d.int_ptr for d in platforms.all_devices()].index(device.int_ptr)
-    return {"compiler": "opencl", "text": text, "device": place, "name": device.name, "options": list(OPTIONS)}
+    return {"compiler": "opencl", "text": text, "device": place, "name": device.name, "options": options_for(device)}
 
 
 def compile_job(job: Mapping[str, Any]) -> Entry:
