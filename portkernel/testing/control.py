@@ -171,6 +171,27 @@ def branches_with_results(dtype: DType, rng: np.random.Generator) -> Launch:
 
 
 @pk.kernel
+def fold_in_branch_kernel(x, first, second):
+    i = pk.program_id(0)
+    tile = pk.load(x, (i, 0), (1, 3))
+    twice = tile + tile
+    out = twice
+    if i % 2 == 0:
+        out = tile + pk.cummax(tile, axis=1, reverse=True)
+    pk.store(first, (i, 0), out)
+    pk.store(second, (i, 0), twice)
+
+
+@table(*SOME)
+def fold_in_a_branch(dtype: DType, rng: np.random.Generator) -> Launch:
+    x = rng.integers(-9, 9, (4, 3)).astype(dtype.np)
+    highest = np.maximum.accumulate(x[:, ::-1], axis=1)[:, ::-1]
+    want = {"first": np.where(np.arange(4)[:, None] % 2 == 0, x + highest, x + x), "second": x + x}
+    args = {"x": x} | {name: like(w) for name, w in want.items()}
+    return Launch(fold_in_branch_kernel, args, want, grid=(4,))
+
+
+@pk.kernel
 def guarded_store_kernel(out, n):
     i = pk.program_id(0)
     if i < n:

@@ -6,7 +6,7 @@ from ...dtypes import float16
 from ...errors import UnsupportedDTypeError
 from ...ir import ops as o
 from ...ir import simt as s
-from ...ir.core import Value
+from ...ir.core import Value, walk
 from . import elementwise
 from .emit import Emitter, handles
 from .expr import ATOM, UNARY, Expr, call
@@ -250,6 +250,9 @@ def if_(e: Emitter, op: o.If) -> Expr | None:
             e.block(op.orelse)
             e.assign(names, op.orelse.yields)
     e.out.line("}")
+    if e.func.threads > 1 and any(isinstance(inner, s.Barrier) for region in op.regions for inner in walk(region)):
+        # Uniform like those inside. PoCL 3.0 drops stores that follow a branch with a barrier but for this one.
+        e.out.line(e.dialect.barrier)
     for result, name in zip(op.results, names, strict=True):
         e.bind(result, Expr(name))
     return None
