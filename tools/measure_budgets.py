@@ -62,7 +62,7 @@ def compile_seconds(backend: str) -> float:
     """Front-end, passes and emission of the matrix product."""
     function = KernelFn(matmul.fn)
     tensor = pk.TensorSpec((1024, 1024), "float32")
-    types = {name: tensor.type for name in ("a", "b", "out")} | {"bias": pk.TensorSpec((1,), "float32").type}
+    types = dict.fromkeys(("a", "b", "out"), tensor.type) | {"bias": pk.TensorSpec((1,), "float32").type}
     constants = {"BIAS": False, "ACTIVATION": "none", "BM": 64, "BN": 64, "BK": 32}
     emitter, target = backends.find(backend), targets.find(TARGETS[backend])
     return median(lambda: emitter.emit(passes.optimize(function.lower(types, constants)), target), 9)
