@@ -109,9 +109,9 @@ class State:
 
     def buffer(self, size: int, dtype: DType, what: str, loc: Loc) -> Value:
         """An array that the whole group sees: local memory, or a private array if there is one thread."""
+        self.local.append((size * dtype.itemsize, what, loc))
         if self.threads == 1:
             return self.b.alloc(dtype, size, "private")
-        self.local.append((size * dtype.itemsize, what, loc))
         return self.b.alloc(dtype, size, "local")
 
     def base(self, tensor: Value) -> Value:
@@ -159,14 +159,17 @@ class State:
             self.b.branch(self.b.binary("eq", self.b.thread(), self.b.const(0, self.b.thread().vec.dtype)), body)
 
     def check_local(self) -> int:
-        """The local memory in bytes. Raises :class:`~portkernel.errors.ResourceError` if the target has less."""
+        """The local memory in bytes. Raises :class:`~portkernel.errors.ResourceError` if the target has less of it, or of
+        private memory where there is one thread: its stack would overflow and take the process with it."""
         total = sum(n for n, _, _ in self.local)
-        if total > self.target.local_bytes:
+        alone = self.threads == 1
+        limit = self.target.private_bytes if alone else self.target.local_bytes
+        if total > limit:
             size, what, loc = max(self.local, key=lambda item: item[0])
             raise ResourceError(
-                f"{self.func.name}(): local memory: expected at most {self.target.local_bytes} bytes on "
+                f"{self.func.name}(): {'private' if alone else 'local'} memory: expected at most {limit} bytes on "
                 f"{self.target.name}, got {total}; the largest part is {what} with {size} bytes",
                 loc=loc,
                 hint="use smaller tiles",
             )
-        return total
+        return 0 if alone else total
