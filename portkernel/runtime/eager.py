@@ -43,7 +43,7 @@ class EagerLauncher:
         self.kernel = kernel
         self.grid = grid
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
         name, params = self.kernel.name, self.kernel.parsed.params
         bound = bind(name, params, args, kwargs)
         if bound.backend is not None or bound.device is not None:

@@ -38,9 +38,9 @@ class Kernel:
         self, fn: FunctionType, configs: Sequence[Config] = (), key: Sequence[str] = (), name: str | None = None
     ) -> None:
         self.fn = fn
-        self.configs = tuple(configs)
-        self.key = tuple(key)
         self.name = name or fn.__name__
+        self.configs = tuple(configs)
+        self.key = _checked_names(self.name, fn, key)
         self.__name__ = self.name
         self.__doc__ = fn.__doc__
         self.__wrapped__ = fn
@@ -53,14 +53,7 @@ class Kernel:
         """The front-end's view of the function."""
         from ..frontend import KernelFn
 
-        found = KernelFn(self.fn)
-        for p in found.params:
-            if p.name in RESERVED:
-                raise ArgumentError(
-                    f"{self.name}(): {p.name}: expected another name, got one that is an option of every launch",
-                    hint="rename the parameter; the options are " + ", ".join(RESERVED),
-                )
-        return found
+        return KernelFn(self.fn)
 
     @cached_property
     def _prefix(self) -> int:
@@ -98,19 +91,19 @@ class Kernel:
 
         return Eager(self)
 
-    def ir(self, *specs: Any, **constants: Any) -> str:
+    def ir(self, /, *specs: Any, **constants: Any) -> str:
         """The text of the optimized tile IR for arguments like ``specs``: arrays, TensorSpecs, dtypes or scalars."""
         from . import inspection
 
         return inspection.ir(self, specs, constants)
 
-    def source(self, *specs: Any, backend: str | None = None, target: Any = None, **constants: Any) -> Text:
+    def source(self, /, *specs: Any, backend: str | None = None, target: Any = None, **constants: Any) -> Text:
         """The emitted text for arguments like ``specs``, as a string with facts. Needs no device and no device package."""
         from . import inspection
 
         return inspection.source(self, specs, constants, backend, target)
 
-    def compile(self, *specs: Any, backend: str | None = None, target: Any = None, **constants: Any) -> Binary:
+    def compile(self, /, *specs: Any, backend: str | None = None, target: Any = None, **constants: Any) -> Binary:
         """The binary for arguments like ``specs``. Needs a compiler, and no device where the compiler needs none."""
         from . import inspection
 
@@ -172,6 +165,29 @@ class Kernel:
         return tuple(key)
 
 
+def _checked_names(kernel: str, fn: FunctionType, key: Sequence[str]) -> tuple[str, ...]:
+    """``key``, once the names of the parameters are known to be free and those in it to be parameters.
+
+    Raises :class:`~portkernel.errors.ArgumentError`.
+    """
+    code = fn.__code__
+    params = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    taken = (*RESERVED, "target")
+    for p in params:
+        if p in taken:
+            raise ArgumentError(
+                f"{kernel}(): {p}: expected another name, got one that is an option of launches or of .source()",
+                hint="rename the parameter; the options are " + ", ".join(taken),
+            )
+    for p in key:
+        if p not in params:
+            raise ArgumentError(
+                f"{kernel}(): key: expected parameters of the kernel, got {p!r}",
+                hint="the parameters are " + ", ".join(params),
+            )
+    return tuple(key)
+
+
 class Launcher:
     """A kernel with its grid: call it with the arguments."""
 
@@ -181,7 +197,7 @@ class Launcher:
         self.kernel = kernel
         self.grid = grid
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
         self.kernel.launch(self.grid, args, kwargs)
 
 
@@ -205,8 +221,25 @@ def kernel(
 ) -> Kernel | Callable[[Callable[..., Any]], Kernel]:
     """Make a kernel of a Python function; bare, or with candidates for its constants.
 
-    ``configs`` are tried in order, the first that fits the device is taken; ``key`` names the parameters whose change
-    calls for another choice; ``name`` replaces the function's own in messages and emitted text.
+    ``configs`` are tried in order and the first that fits the device is taken, so the preferred one comes first; what
+    a launch names itself stays. ``key`` names the parameters whose change calls for another choice: the choice is made
+    anew for every specialisation as it is, so ``key`` says so to the reader and changes nothing. ``name`` replaces the
+    function's own in messages and emitted text.
+
+    Raises :class:`~portkernel.errors.ArgumentError` for a parameter called like an option of every launch, and for a
+    name in ``key`` that is no parameter; ArgumentTypeError for what is not a plain function.
+
+    >>> import numpy as np
+    >>> import portkernel as pk
+    >>> @pk.kernel(configs=[pk.Config(B=256), pk.Config(B=64)], key=["x"])
+    ... def double(x, out, B: pk.constexpr[int] = 16):
+    ...     i = pk.program_id(0)
+    ...     pk.store(out, (i,), pk.load(x, (i,), (B,)) * 2)
+    >>> x = np.arange(5, dtype=np.float32)
+    >>> out = np.empty_like(x)
+    >>> double[lambda meta: (pk.cdiv(x.size, meta["B"]),)](x, out, backend="numpy")
+    >>> out
+    array([0., 2., 4., 6., 8.], dtype=float32)
     """
 
     def make(found: Callable[..., Any]) -> Kernel:

@@ -73,12 +73,28 @@ def test_too_many_arguments():
     refused(errors.ArgumentError, "add(): expected at most 4 arguments, got 5", args=(*arrays(), 64, 3))
 
 
-def test_reserved_parameter_name():
-    @pk.kernel
-    def bad(x, device):
-        pk.store(x, (0,), pk.load(x, (0,), (1,)))
+@pytest.mark.parametrize("name", ["backend", "device", "num_warps", "num_stages", "target"])
+def test_reserved_parameter_name(name):
+    with pytest.raises(errors.ArgumentError, match=rf"bad\(\): {name}: expected another name"):
+        pk.kernel_from_source(f"@pk.kernel\ndef bad(x, {name}): pass\n")
 
-    refused(errors.ArgumentError, "bad(): device: expected another name", kernel=bad, args=(arrays()[0], 1))
+
+def test_a_parameter_called_self():
+    """The names of our own methods' first parameters are the user's to take."""
+    made = pk.kernel_from_source("@pk.kernel\ndef f(x, self):\n    pk.store(x, (0,), pk.full((3,), self, x.dtype))\n")
+    x = np.zeros(3, np.int32)
+    assert made.ir(x, self=3) and made.source(x, self=3, backend="opencl")
+    made[(1,)](x, self=4, backend="numpy")
+    made.eager[(1,)](x, self=4)
+    assert (x == 4).all()
+
+
+def test_key_of_an_unknown_parameter():
+    with pytest.raises(
+        errors.ArgumentError, match=r"add\(\): key: expected parameters of the kernel, got 'n'"
+    ) as caught:
+        pk.kernel(key=["n"])(add.fn)
+    assert caught.value.hint == "the parameters are x, y, out, B"
 
 
 def test_call_without_grid():
