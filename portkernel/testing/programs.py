@@ -81,6 +81,11 @@ class _Writer:
     def number(self, low: int, high: int) -> int:
         return self.draw(st.integers(low, high))  # type: ignore[no-any-return]
 
+    def pair(self) -> tuple[_Tile, _Tile]:
+        """Two tiles that combine: uint64 and a signed integer have no common type."""
+        x = self.pick(self.tiles)
+        return x, self.pick([t for t in self.tiles if _combine(x.dtype, t.dtype)])
+
     def put(self, line: str) -> None:
         self.lines.append(self.indent + line)
 
@@ -118,7 +123,7 @@ class _Writer:
         return str(self.number(max(dtype.min, -5), 9))
 
     def binary(self) -> tuple[str, Shape, DType]:
-        x, y = self.pick(self.tiles), self.pick(self.tiles)
+        x, y = self.pair()
         dtype = promote(x.dtype, y.dtype)
         shape = (max(x.shape[0], y.shape[0]), max(x.shape[1], y.shape[1]))
         if dtype.is_bool:
@@ -148,13 +153,13 @@ class _Writer:
         return f"{fn}({x.name})", x.shape, x.dtype
 
     def compare(self) -> tuple[str, Shape, DType]:
-        x, y = self.pick(self.tiles), self.pick(self.tiles)
+        x, y = self.pair()
         shape = (max(x.shape[0], y.shape[0]), max(x.shape[1], y.shape[1]))
         return f"{x.name} {self.pick(('<', '<=', '>', '>=', '==', '!='))} {y.name}", shape, d.bool_
 
     def choice(self) -> tuple[str, Shape, DType]:
         text, shape, _ = self.compare()
-        x, y = self.pick(self.tiles), self.pick(self.tiles)
+        x, y = self.pair()
         sides = [shape, x.shape, y.shape]
         whole = (max(s[0] for s in sides), max(s[1] for s in sides))
         return f"pk.where({text}, {x.name}, {y.name})", whole, promote(x.dtype, y.dtype)
@@ -256,6 +261,11 @@ class _Writer:
         y = self.pick(same)
         self.put(f"for {self.name('k')} in range(n):")
         self.put(f"    {x.name}, {y.name} = {y.name}, {x.name}")
+
+
+def _combine(a: DType, b: DType) -> bool:
+    kinds = {a.kind, b.kind}
+    return kinds != {"i", "u"} or d.uint64 not in (a, b)
 
 
 def _public(dtype: DType) -> str:

@@ -10,9 +10,12 @@ import pytest
 pytest.importorskip("hypothesis")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "conformance"))
 
+import hypothesis
 from routes import ON_DEVICE, ROUTES, Route
 
-from portkernel.testing.fuzz import property_of
+import portkernel as pk
+from portkernel.testing.fuzz import TRIPS, property_of
+from portkernel.testing.programs import Program, programs
 
 EXAMPLES = 20
 
@@ -30,6 +33,13 @@ def test_random_kernels_agree_with_numpy(route: Route) -> None:
     if reason:
         pytest.skip(reason)
     property_of(route.launch, EXAMPLES if route.share != 1 else EXAMPLES // 2)()
+
+
+@hypothesis.settings(max_examples=150, derandomize=True, database=None, deadline=None)
+@hypothesis.given(programs(14))
+def test_long_kernels_are_well_typed(program: Program) -> None:
+    """Sums of unsigned tiles are uint64, and with many statements meet signed ones, which have no type in common."""
+    pk.kernel_from_source(program.text).ir(**program.arguments(), n=TRIPS)
 
 
 def test_a_wrong_backend_is_found() -> None:
