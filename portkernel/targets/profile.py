@@ -27,6 +27,8 @@ class Target:
     arch: str = ""
     lanes: int = 0
     local_bytes: int = 32768
+    private_bytes: int = 4 << 20
+    """Stored tiles of a program of the CPU schedule: they lie on the stack of its thread, usually 8 MiB."""
     max_threads: int = 256
     max_grid: tuple[int, int, int] = (2**31 - 1, 65535, 65535)
     native: frozenset[str] = frozenset()

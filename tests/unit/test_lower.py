@@ -359,3 +359,24 @@ def test_slices_of_a_deep_product():
 def test_the_loop_of_the_kernel_is_one_loop():
     func = _product_ir(BM=16, BN=16, BK=16)
     assert sum(isinstance(op, For) for op in walk(func.body)) == 1
+
+
+def test_a_tile_that_does_not_fit_the_stack():
+    func = direct.lowered(KernelFn(turn_in_place), {"x": ints(1024, 1088)}, {"B": 1024})
+    with pytest.raises(ResourceError, match="private memory: expected at most 1048576 bytes on opencl-cpu") as caught:
+        lower(func, targets.variant(direct.CPU, private_bytes=1 << 20))
+    assert caught.value.loc.line > 0
+
+
+def sines(x, out, B: pk.constexpr[int]):
+    y = pk.sin(pk.load(x, (0,), (B,)))
+    pk.store(out, (0,), y)
+
+
+@needs_pocl
+@pytest.mark.parametrize("far", [np.inf, np.nan, 1e30])
+def test_sines_beside_a_lane_that_is_far_out(far):
+    x = np.full(16, 1e-3, np.float32)
+    x[3] = far
+    with np.errstate(invalid="ignore"):
+        check("cpu", sines, {"x": x, "out": np.zeros(16, np.float32)}, rtol=1e-6, B=16)

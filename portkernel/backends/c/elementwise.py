@@ -40,7 +40,12 @@ def unary(e: Emitter, op: o.Unary) -> Expr:
     if fn == "abs" and dtype.is_integer:
         return e.use(op.x)  # unsigned
     x = e.use(op.x)
-    made = prefix("-", x) if fn == "neg" else call(FLOAT_UNARY[fn], x)
+    if type.lanes > 1 and dtype.kind in ONE_LANE.get(fn, ""):
+        a = e.atom(op.x).text
+        lanes = (call(FLOAT_UNARY[fn], Expr(f"{a}.s{i:x}")).text for i in range(type.lanes))
+        made = Expr(f"({e.dialect.register_type(type)})({', '.join(lanes)})", UNARY)
+    else:
+        made = prefix("-", x) if fn == "neg" else call(FLOAT_UNARY[fn], x)
     if fn in PREDICATES:
         return e.dialect.mask(made, type)
     return made if fn in EXACT else e.rounded(made, type)

@@ -21,9 +21,10 @@ PRELUDE_UNARY: dict[str, str] = {"sign": "iuf", "abs": "i"}
 PRELUDE_BINARY: dict[str, str] = {
     "max": "iuf", "min": "iuf", "floordiv": "iuf", "mod": "iuf", "shl": "iu", "shr": "iu", "pow": "iu",
 }  # fmt: skip
-ONE_LANE: dict[str, str] = {"pow": "iu", "mod": "f", "floordiv": "f"}
-"""Pieces of prelude that vectors go through lane by lane: those with loops, and those on fmod, of which PoCL 3.0's vector
-form for double is wrong in the last digits of the quotient."""
+ONE_LANE: dict[str, str] = {"pow": "iu", "mod": "f", "floordiv": "f", "sin": "f", "cos": "f", "tan": "f"}
+"""What vectors go through lane by lane: pieces of prelude with loops; those on fmod, of which PoCL 3.0's vector form for
+double is wrong in the last digits of the quotient; and sin, cos and tan, whose vector forms there take a small angle for
+eight times as much when another lane is infinite or huge."""
 
 EXACT = frozenset({"abs", "neg", "sign", "floor", "ceil", "trunc", "round", "max", "min"})
 """Their result is a value of the operand's dtype already: no rounding of the small floats."""
