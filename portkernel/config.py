@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
+
+from .errors import ArgumentError
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,24 @@ def _path(value: str) -> Path | None:
     return Path(value).expanduser() if value else None
 
 
+def _positive(name: str, value: str, kind: Callable[[str], Number], default: Number) -> Number:
+    if not value:
+        return default
+    try:
+        found = kind(value)
+    except ValueError:
+        found = None
+    if found is None or not 0 < found < math.inf:
+        raise ArgumentError(f"PORTKERNEL_{name}: expected a positive number, got {value!r}")
+    return found
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> str | None:
+    if value and value not in known:
+        raise ArgumentError(f"PORTKERNEL_{name}: expected {' or '.join(known)}, got {value!r}")
+    return value or None
+
+
 def _default_cache_dir(env: dict[str, str]) -> Path:
     base = env.get("XDG_CACHE_HOME") or env.get("LOCALAPPDATA")
     if base:
@@ -73,9 +97,9 @@ def from_environment(env: dict[str, str]) -> Config:
         override_dir=_path(text("OVERRIDE")),
         verify=_flag(text("VERIFY")),
         isolate=_flag(text("ISOLATE") or "1"),
-        compile_timeout=float(text("COMPILE_TIMEOUT") or 120.0),
-        opencl_schedule=text("SCHEDULE") or None,
-        numpy_chunk_bytes=int(text("NUMPY_CHUNK") or (64 << 20)),
+        compile_timeout=_positive("COMPILE_TIMEOUT", text("COMPILE_TIMEOUT"), float, 120.0),
+        opencl_schedule=_one_of("SCHEDULE", text("SCHEDULE"), ("cpu", "gpu")),
+        numpy_chunk_bytes=_positive("NUMPY_CHUNK", text("NUMPY_CHUNK"), int, 64 << 20),
         tune=text("TUNE") or "off",
     )
 

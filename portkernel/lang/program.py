@@ -44,8 +44,8 @@ def auto(low: int = 1, high: int = 4096) -> int:
 
     Raises :class:`~portkernel.errors.CallError` unless ``1 <= low <= high``.
     """
-    if not 1 <= low <= high:
-        raise CallError(f"auto(): expected 1 <= low <= high, got {low} and {high}")
+    if not (isinstance(low, int) and isinstance(high, int) and 1 <= low <= high):
+        raise CallError(f"auto(): expected integers with 1 <= low <= high, got {low!r} and {high!r}")
     return cast(int, Auto(low, high))
 
 

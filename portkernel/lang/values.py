@@ -5,8 +5,9 @@ The same objects serve the compiler (operators append IR) and eager execution (t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from ..ir import BroadcastTo as BroadcastToOp
 from ..ir import Builder, Const, Dim, Full, Stride, Tensor, Tile, Value, current
 from ..ir import Cast as CastOp
 from ..ir import Reshape as ReshapeOp
+
+MAX_ELEMENTS: Final = 2**31 - 1
+"""Elements of a tile: places in it are counted in int32."""
 
 
 def builder() -> Builder:
@@ -302,6 +306,11 @@ def static_shape(shape: object, where: str) -> tuple[int, ...]:
     for side in result:
         if side < 1:
             raise ShapeError(f"{where}: shape: expected sides of at least 1, got {result}")
+    if math.prod(result) > MAX_ELEMENTS:
+        raise ShapeError(
+            f"{where}: shape: expected at most {MAX_ELEMENTS} elements, got {result}",
+            hint="a tile is what one program holds: use smaller tiles and more programs",
+        )
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,7 @@ def _as_array(value: Any, where: str) -> ArrayRef | None:
     if isinstance(value, np.ndarray):
         return _from_numpy(value, where)
     module = type(value).__module__.partition(".")[0]
-    if module == "torch" and hasattr(value, "data_ptr"):
+    if hasattr(value, "data_ptr") and _is_torch(value.__class__):
         return _from_torch(value, where)
     if module == "pyopencl" and hasattr(value, "base_data"):
         return _from_pyopencl(value, where)
@@ -131,14 +132,21 @@ def _as_array(value: Any, where: str) -> ArrayRef | None:
     return None
 
 
+@cache
+def _is_torch(kind: type) -> bool:
+    """Whether ``kind`` is a tensor of PyTorch, or a class made from it."""
+    return any(base.__module__.partition(".")[0] == "torch" and base.__name__ == "Tensor" for base in kind.__mro__)
+
+
 def _elements(
     byte_strides: tuple[int, ...], shape: tuple[int, ...], size: int, ptr: int, where: str
 ) -> tuple[int, ...]:
     """Strides in elements, with 0 for every dimension of length 1."""
     strides = tuple(0 if n == 1 else s for s, n in zip(byte_strides, shape, strict=True))
     if any(s % size for s in strides) or ptr % size:
+        odd = f"the address {ptr:#x}" if ptr % size else f"strides of {byte_strides} bytes"
         raise ArgumentShapeError(
-            f"{where}: expected elements at multiples of their {size} bytes, got strides {byte_strides}",
+            f"{where}: expected elements at multiples of their {size} bytes, got {odd}",
             hint="copy it first: np.ascontiguousarray(x)",
         )
     return tuple(s // size for s in strides)

@@ -134,7 +134,10 @@ def _scalar(where: str, value: object, double: bool) -> tuple[DType, Scalar]:
         raise ArgumentDTypeError(
             f"{where}: expected a scalar of a kernel dtype, got {dtype}", hint="the dtypes are " + ", ".join(BY_NAME)
         )
-    hint = "pass numpy.asarray(x)" if isinstance(value, (list, tuple)) else "declare it as pk.constexpr[...]"
+    if isinstance(value, (list, tuple, bytearray, memoryview)) or hasattr(value, "buffer_info"):
+        hint = "pass numpy.asarray(x)"
+    else:
+        hint = "pass float(x)" if hasattr(value, "__float__") else "declare it as pk.constexpr[...]"
     raise ArgumentTypeError(f"{where}: expected an array or a scalar, got {type(value).__name__}", hint=hint)
 
 

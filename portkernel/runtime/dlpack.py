@@ -69,6 +69,8 @@ def read_capsule(producer: Any) -> tuple[object, Facts]:
         capsule = producer.__dlpack__(max_version=(1, 0))
     except TypeError:  # a producer from before DLPack 1.0
         capsule = producer.__dlpack__()
+    if type(capsule).__name__ != "PyCapsule":
+        raise ArgumentTypeError(f"expected a capsule from __dlpack__, got {type(capsule).__name__}")
     name = _get_name(capsule)
     address = _get_pointer(capsule, name)
     readonly = False

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import targets
 from ..dtypes import Scalar
-from ..errors import ArgumentError, DeviceMismatchError
+from ..errors import ArgumentError, DeviceMismatchError, PortkernelError
 from ..ir import Tensor, Value, use
 from ..lang import Auto, TensorValue, TileValue
+from ..loc import UNKNOWN, Loc
 from .arguments import HOST
 from .binding import Typed, bind, type_arguments
 from .checks import Grid, grid_of
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 _USUAL = 32
 """The side that an automatic block size takes here: results do not depend on it, and small tiles print well."""
+_PACKAGE = str(Path(__file__).parent.parent)
 
 
 class Eager:
@@ -72,6 +77,24 @@ class EagerLauncher:
             for name, value in formal.items()
         }
         x, y, z = (range(n) for n in grid)
+        values = {**wrapped, **constants}
+        parameters = inspect.signature(self.kernel.fn).parameters.values()
+        args = [values.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_ONLY]
         for program in itertools.product(x, y, z):
             with use(EagerBuilder(program, grid, actual)):
-                self.kernel.fn(**wrapped, **constants)
+                try:
+                    self.kernel.fn(*args, **values)
+                except PortkernelError as e:
+                    raise e.at(_place(e.__traceback__)) from None
+
+
+def _place(trace: TracebackType | None) -> Loc:
+    """Where the user's code stands that an error came through last."""
+    found = UNKNOWN
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith(_PACKAGE):
+            line, end_line, col, end_col = next(itertools.islice(code.co_positions(), trace.tb_lasti // 2, None))
+            found = Loc(code.co_filename, line or trace.tb_lineno, col or 0, end_line or 0, end_col or 0, code.co_name)
+        trace = trace.tb_next
+    return found

@@ -71,6 +71,11 @@ def _emitted(
     if target is None:
         target = DEFAULT_TARGETS.get(name, "opencl-cpu")
     profile = targets.find(target) if isinstance(target, str) else target
+    if not isinstance(profile, Target):
+        raise ArgumentTypeError(
+            f"{kernel.name}.source(): target: expected a profile or its name, got {type(target).__name__}",
+            hint="the profiles are " + ", ".join(targets.profiles()),
+        )
     typed, chosen, options = _bound(kernel, specs, constants, profile)
     return emit(kernel.parsed, typed.types, chosen, found, profile, options, config.get())
 

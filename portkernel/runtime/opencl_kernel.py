@@ -12,10 +12,11 @@ import numpy as np
 
 from ..backends import Source
 from ..dtypes import DType
-from ..errors import InternalError, ResourceError
+from ..errors import CompilerError, InternalError, ResourceError
 from ..ir import Tensor
 from .arguments import ArrayRef, host_bytes
 from .driver import Grid, Launch, Value, raise_assertion
+from .platforms import check_process
 from .statistics import COUNTERS
 
 if TYPE_CHECKING:
@@ -72,7 +73,13 @@ class _Prepared:
         self.api = _interface()
         self.loaded = loaded
         self.handle = loaded.handle
-        self.kernel = loaded.cl.Kernel(loaded.program, loaded.source.entry)
+        try:
+            self.kernel = loaded.cl.Kernel(loaded.program, loaded.source.entry)
+        except loaded.cl.Error as e:
+            raise CompilerError(
+                f"{loaded.source.entry}(): expected a built program to hold the kernel, got {e}",
+                hint="the driver's own cache may be damaged: set POCL_CACHE_DIR, or PORTKERNEL_CACHE_DIR, to an empty folder",
+            ) from None
         self.pointer = self.kernel.int_ptr
         self.queue = self.handle.queue.int_ptr
         self.lock = threading.Lock()
@@ -91,6 +98,7 @@ class _Prepared:
         self.checked = bool(loaded.source.asserts)
 
     def launch(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
+        check_process()
         with self.lock:
             self.after.clear()  # what a launch that failed half way left behind
             for step, value, owner in zip(self.steps, values, owners, strict=True):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import tempfile
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -30,7 +32,25 @@ def load() -> ModuleType:
         raise MissingDependencyError(
             "opencl: pyopencl is not installed", hint='pip install "portkernel[cpu]"'
         ) from None
+    _import_invoker()
     return pyopencl
+
+
+@cache
+def _import_invoker() -> None:
+    """pyopencl opens a database in the user's cache folder to make its first kernel object, and fails without one."""
+    try:
+        import_module("pyopencl.invoker")
+    except (OSError, sqlite3.Error):
+        before = os.environ.get("XDG_CACHE_HOME")
+        os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="portkernel-pyopencl-")
+        try:
+            import_module("pyopencl.invoker")
+        finally:
+            if before is None:
+                del os.environ["XDG_CACHE_HOME"]
+            else:
+                os.environ["XDG_CACHE_HOME"] = before
 
 
 @cache
@@ -58,7 +78,7 @@ def _prepare(settings: config.Config) -> None:
 
 
 def _write(place: Path, text: str) -> None:
-    if place.is_file() and place.read_text(encoding="utf-8") == text:
+    if place.is_file() and place.read_bytes() == text.encode():
         return
     temporary = place.with_name(f".{place.name}-{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
@@ -74,9 +94,24 @@ def _find_intel() -> Path | None:
     return None
 
 
+_processes: set[int] = set()
+
+
+def check_process() -> None:
+    """Raise :class:`~portkernel.errors.NoDeviceError` in a fork of a process that used OpenCL: its threads are not there,
+    and a launch would wait for them for ever."""
+    if os.getpid() not in _processes and _processes:
+        raise NoDeviceError(
+            "opencl: expected the process that opened its devices, got a fork of it",
+            hint='start workers with multiprocessing.get_context("spawn"), or use OpenCL first after the fork',
+        )
+
+
 def all_devices() -> list[Any]:
     """Every pyopencl device once, those of PoCL first. PoCL's are repaired."""
+    check_process()
     cl = load()
+    _processes.add(os.getpid())
     try:
         platforms = cl.get_platforms()
     except cl.Error as e:

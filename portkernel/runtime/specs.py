@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..dtypes import DType, as_dtype
-from ..errors import ArgumentShapeError
+from ..errors import ArgumentShapeError, ArgumentTypeError
 from ..ir import Tensor
 from .arguments import HOST, MAX_RANK, ArrayRef, tensor_type
 
@@ -29,14 +30,16 @@ class TensorSpec:
     strides: Sizes
 
     def __init__(self, shape: int | Sequence[int], dtype: object, strides: Sequence[int] | None = None) -> None:
-        sizes: Sizes = (None,) * shape if isinstance(shape, int) else tuple(int(n) for n in shape)
+        sizes: Sizes = (None,) * shape if isinstance(shape, int) else _whole(shape, "shape")
+        if (isinstance(shape, int) and shape < 0) or any(n is not None and n < 0 for n in sizes):
+            raise ArgumentShapeError(f"TensorSpec(): shape: expected a rank or sizes of at least 0, got {shape}")
         if len(sizes) > MAX_RANK:
             raise ArgumentShapeError(f"TensorSpec(): shape: expected at most {MAX_RANK} dimensions, got {len(sizes)}")
         if strides is not None and len(strides) != len(sizes):
             raise ArgumentShapeError(f"TensorSpec(): strides: expected {len(sizes)} of them, got {len(strides)}")
         object.__setattr__(self, "shape", sizes)
         object.__setattr__(self, "dtype", as_dtype(dtype))  # type: ignore[arg-type]  # as_dtype refuses the rest
-        object.__setattr__(self, "strides", _contiguous(sizes) if strides is None else tuple(strides))
+        object.__setattr__(self, "strides", _contiguous(sizes) if strides is None else _whole(strides, "strides"))
 
     @property
     def type(self) -> Tensor:
@@ -55,6 +58,15 @@ class TensorSpec:
     def dims(self) -> tuple[int, ...]:
         """The sizes, with 0 for each that is open."""
         return tuple(n or 0 for n in self.shape)
+
+
+def _whole(values: Sequence[int], what: str) -> Sizes:
+    try:
+        return tuple(operator.index(v) for v in values)
+    except TypeError:
+        raise ArgumentTypeError(
+            f"TensorSpec(): {what}: expected integers, got {values!r}", hint="a rank alone leaves all sizes open"
+        ) from None
 
 
 def _contiguous(shape: Sizes) -> Sizes:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import config
 from ..backends import Source
+from ..errors import LaunchError
 from ..ir import Func, print_func
 
 _log = logging.getLogger("portkernel")
@@ -48,5 +49,8 @@ class Stages:
 
     def _write(self, folder: Path, name: str, text: str) -> None:
         place = folder / self.kernel
-        place.mkdir(parents=True, exist_ok=True)
-        (place / name).write_text(text, encoding="utf-8")
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text(text, encoding="utf-8")
+        except OSError as e:
+            raise LaunchError(f"PORTKERNEL_DUMP: expected a folder that can be written, got {folder}: {e}") from None

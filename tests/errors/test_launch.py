@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import os
 import sys
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import portkernel as pk
-from portkernel import errors
+from portkernel import config, errors
 
 
 @pk.kernel
@@ -466,3 +468,53 @@ def test_no_opencl_platform(monkeypatch):
     found = refused(errors.NoDeviceError, "opencl: no device was found", backend="opencl")
     assert found.hint == 'pip install "portkernel[cpu]"'
     assert opencl.Driver().devices() == ()
+
+
+def test_targets_that_are_none():
+    with pytest.raises(
+        errors.ArgumentTypeError, match=r"add.source\(\): target: expected a profile or its name, got int"
+    ):
+        add.source(*arrays(), target=3)
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"), [(memoryview(b"ab"), "numpy.asarray"), (Fraction(1), "float"), (None, "constexpr")]
+)
+def test_the_cure_for_an_argument_of_another_type(value, hint):
+    assert (
+        hint in refused(errors.ArgumentTypeError, "x: expected an array or a scalar", args=(value, *arrays()[1:])).hint
+    )
+
+
+@pytest.mark.parametrize("side", [2**31, 2**40])
+def test_tiles_beyond_every_memory(side):
+    refused(errors.ShapeError, "expected at most 2147483647 elements", backend="numpy", B=side)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("COMPILE_TIMEOUT", "abc"), ("NUMPY_CHUNK", "-5"), ("NUMPY_CHUNK", "64MB"), ("SCHEDULE", "foo")]
+)
+def test_settings_that_make_no_sense(name, value):
+    with pytest.raises(errors.ArgumentError, match=f"PORTKERNEL_{name}: expected .*, got '{value}'"):
+        config.from_environment({f"PORTKERNEL_{name}": value})
+
+
+def test_stages_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with config.override(dump_dir=tmp_path / "file"):
+        refused(errors.LaunchError, "PORTKERNEL_DUMP: expected a folder that can be written", B=48, backend="opencl")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_opencl_in_a_fork(monkeypatch):
+    platforms = pytest.importorskip("portkernel.runtime.platforms")
+    monkeypatch.setattr(platforms, "_processes", {os.getppid()})  # as the child of a process that used OpenCL
+    with pytest.raises(errors.NoDeviceError, match="got a fork of it"):
+        platforms.check_process()
+    monkeypatch.setattr(platforms, "_processes", set())
+    platforms.check_process()
+
+
+def test_auto_of_no_integers():
+    with pytest.raises(errors.CallError, match="expected integers with 1 <= low <= high, got 'a' and 2"):
+        pk.auto("a", 2)

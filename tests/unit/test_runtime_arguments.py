@@ -151,3 +151,34 @@ def test_specs():
         spec((4, 48), "int8", strides=(1,))
     with pytest.raises(pk.errors.ArgumentShapeError, match="at most 5"):
         spec(6, "int8")
+
+
+@pytest.mark.parametrize("shape", [-1, (3, -4), (3.5,), "ab", (3, None)])
+def test_specs_of_no_array(shape):
+    with pytest.raises((pk.errors.ArgumentShapeError, pk.errors.ArgumentTypeError), match=r"TensorSpec\(\): shape"):
+        pk.TensorSpec(shape, "int8")
+
+
+def test_a_class_made_from_a_torch_tensor():
+    torch = pytest.importorskip("torch")
+
+    class Weight(torch.Tensor):
+        pass
+
+    found = ref(torch.ones(7).as_subclass(Weight))
+    assert found.shape == (7,) and found.device == "cpu"
+
+
+def test_no_capsule():
+    class Producer:
+        def __dlpack__(self, **options):
+            return 3
+
+    with pytest.raises(pk.errors.ArgumentTypeError, match="expected a capsule from __dlpack__, got int"):
+        ref(Producer())
+
+
+def test_elements_at_odd_addresses():
+    odd = np.zeros(401, np.uint8)[1:].view(np.float32)
+    with pytest.raises(pk.errors.ArgumentShapeError, match="multiples of their 4 bytes, got the address 0x"):
+        ref(odd)

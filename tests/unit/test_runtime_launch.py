@@ -364,3 +364,24 @@ def test_kernels_from_text():
     with pytest.raises(errors.UnknownNameError) as caught:
         wrong[(1,)](np.zeros(3, np.float32), backend="numpy")
     assert "pk.store(x, (0,), nothing)" in str(caught.value)
+
+
+def test_eager_parameters_by_position_only():
+    @pk.kernel
+    def scale(x, out, /, factor, *, B: pk.constexpr[int] = 8):
+        pk.store(out, (0,), pk.load(x, (0,), (B,)) * factor)
+
+    x = np.arange(8, dtype=np.float32)
+    out = np.full_like(x, -7)
+    scale.eager[(1,)](x, out, 3.0)
+    assert (out == 3 * x).all()
+
+
+def test_eager_errors_have_the_line():
+    @pk.kernel
+    def wrong(x):
+        pk.store(x, (0,), x + 1)
+
+    with pytest.raises(pk.errors.DTypeError, match="got an array argument") as caught:
+        wrong.eager[(1,)](np.zeros(8, np.float32))
+    assert caught.value.loc.line == wrong.fn.__code__.co_firstlineno + 2 and caught.value.loc.function == "wrong"
