@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from types import FunctionType
+from types import FunctionType, ModuleType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -71,6 +72,14 @@ class Return:
 
 
 Outcome = Flow | Return
+
+
+class GlobalRead(NamedTuple):
+    """A global that was compiled into a kernel as a constant."""
+
+    space: Mapping[str, object]
+    name: str
+    value: object
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -176,6 +185,7 @@ class Machine(ABC):
         self.weak: Weak = {}
         self.owners: dict[int, tuple[object, Scope]] = {}
         self.operator_call: ast.AST = frame.source.node
+        self.globals_read: dict[tuple[int, str], GlobalRead] = {}
 
     @abstractmethod
     def eval(self, node: ast.expr) -> object:
@@ -251,7 +261,10 @@ class Machine(ABC):
                 return self._captured(name, frame.cells[name])
             frame = frame.outer
         if name in self.frame.globals:
-            return self._captured(name, self.frame.globals[name])
+            value = self._captured(name, self.frame.globals[name])
+            if not isinstance(value, ModuleType):
+                self.globals_read[id(self.frame.globals), name] = GlobalRead(self.frame.globals, name, value)
+            return value
         found = getattr(builtins, name, MISSING)
         if found is MISSING:
             raise UnknownNameError(

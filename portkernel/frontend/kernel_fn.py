@@ -9,7 +9,7 @@ from types import FunctionType
 from .. import ir
 from ..errors import ArgumentError, CallError, KernelError, UnsupportedSyntaxError
 from ..lang import TensorValue, TileValue
-from .frame import Frame, Return, Tracer, closure_cells
+from .frame import Frame, GlobalRead, Return, Tracer, closure_cells
 from .loops import Interpreter
 from .signature import ParamSpec, parameters
 from .source import FunctionSource, find
@@ -18,7 +18,7 @@ from .source import FunctionSource, find
 class KernelFn:
     """The front-end's view of a decorated function. Making one reads no file."""
 
-    __slots__ = ("fn", "name", "params")
+    __slots__ = ("fn", "globals_read", "name", "params")
 
     def __init__(self, fn: FunctionType) -> None:
         if not inspect.isfunction(fn):
@@ -26,6 +26,8 @@ class KernelFn:
         self.fn = fn
         self.name: str = fn.__name__
         self.params: tuple[ParamSpec, ...] = parameters(fn)
+        self.globals_read: tuple[GlobalRead, ...] = ()
+        """The globals that went into what was lowered so far, but for modules."""
 
     @property
     def source(self) -> FunctionSource:
@@ -60,6 +62,9 @@ class KernelFn:
                 outcome = machine.run()
             except KernelError as e:
                 raise e.with_traceback(None)  # noqa: B904  # the user's own place is in the message; ours are noise
+        # An older value of the same global stays: something compiled with it may be about.
+        known = {(id(g.space), g.name) for g in self.globals_read}
+        self.globals_read += tuple(g for key, g in machine.globals_read.items() if key not in known)
         if isinstance(outcome, Return) and outcome.value is not None and outcome.node is not None:
             raise UnsupportedSyntaxError(
                 f"{self.name}(): expected a kernel that returns nothing, got a result",

@@ -111,6 +111,10 @@ class Kernel:
 
     def launch(self, grid: GridLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """``self[grid](*args, **kwargs)``. A plan is found by the exact shapes of the arguments, or made."""
+        for space, global_name, known in self.parsed.globals_read:
+            if space.get(global_name) is not known:
+                self._forget()
+                break
         settings = config.get()
         hot = self._hot
         if hot[0] is not settings:
@@ -131,6 +135,13 @@ class Kernel:
             hot[1][key] = plan
         ordered = [typed.refs[n].ptr if n in typed.refs else typed.values[n] for n in plan.names]
         plan.run(grid, ordered, [bound.runtime[n] for n in plan.names])
+
+    def _forget(self) -> None:
+        """Compile anew: a global that the compiled kernels hold as a constant was assigned since, as in a notebook."""
+        with self._lock:
+            self.__dict__.pop("programs", None)
+            self._hot = (config.get(), {})
+            self.parsed.globals_read = ()
 
     def _hot_key(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> Key | None:
         """All that a plan depends on, and the run-time values on the way; None for a launch that keeps no plan."""

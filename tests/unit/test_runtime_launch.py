@@ -327,6 +327,53 @@ def test_dumps_and_overrides(fresh, tmp_path, caplog):
         x, out = np.ones(64, np.float32), np.full(64, 9, np.float32)
         copy_of(add)[(1,)](x, x, out, backend="opencl")
     assert f"stage {names[-1]} is taken from" in caplog.text
+    assert (out == 0).all()
+
+
+@pytest.mark.parametrize("backend", ["numpy", "opencl"])
+@pytest.mark.parametrize("stage", ["00-tile.ir", "02-licm.ir"])
+def test_an_override_of_a_stage_is_what_runs(fresh, tmp_path, backend, stage):
+    with config.override(dump_dir=tmp_path / "dump"):
+        run_add(copy_of(add), backend=backend)
+    text = (tmp_path / "dump" / "add" / stage).read_text()
+    place = tmp_path / "override" / "add" / stage
+    place.parent.mkdir(parents=True)
+    place.write_text(text.replace("fn='add'", "fn='sub'"))
+    x, out = np.full(64, 5, np.float32), np.full(64, 9, np.float32)
+    with config.override(override_dir=tmp_path / "override"):
+        kernel = copy_of(add)
+        kernel[(1,)](x, x / 5, out, backend=backend)
+        assert "fn='sub'" in kernel.ir(x, x, out)
+    assert (out == 4).all()
+    kernel[(1,)](x, x / 5, out, backend=backend)
+    assert (out == 6).all()
+
+
+def test_an_override_that_is_wrong_is_refused_at_its_line(fresh, tmp_path):
+    place = tmp_path / "add" / "00-tile.ir"
+    place.parent.mkdir()
+    x, out = np.ones(64, np.float32), np.full(64, -7, np.float32)
+    with config.override(dump_dir=tmp_path):
+        add.source(x, x, out, backend="opencl")
+    text = place.read_text()
+    place.write_text(text.replace("axis=0", "axis=%x", 1).replace("Store(", "Stow("))
+    with config.override(override_dir=tmp_path), pytest.raises(errors.StageError, match="got 'Stow") as caught:
+        copy_of(add)[(1,)](x, x, out, backend="numpy")
+    assert (caught.value.loc.file, "Stow" in place.read_text().splitlines()[caught.value.loc.line - 1]) == (
+        str(place),
+        True,
+    )
+    assert (out == -7).all()
+
+
+def test_an_override_of_no_stage_is_said(fresh, tmp_path, caplog):
+    (tmp_path / "add").mkdir()
+    for name in ("01-flod.ir", "05-emitted.cu"):  # a typing mistake, and the text of another backend
+        (tmp_path / "add" / name).write_text("")
+    with config.override(override_dir=tmp_path):
+        run_add(copy_of(add), backend="numpy")
+    assert "01-flod.ir is not used: the stages are 00-tile.ir, 01-fold.ir" in caplog.text
+    assert "emitted.cu" not in caplog.text
 
 
 def test_a_compilers_complaint_shows_both_lines(fresh, tmp_path):
@@ -385,3 +432,23 @@ def test_eager_errors_have_the_line():
     with pytest.raises(pk.errors.DTypeError, match="got an array argument") as caught:
         wrong.eager[(1,)](np.zeros(8, np.float32))
     assert caught.value.loc.line == wrong.fn.__code__.co_firstlineno + 2 and caught.value.loc.function == "wrong"
+
+
+def test_globals_assigned_since_are_compiled_anew():
+    text = "def twice(t):\n    return t * FACTOR\n\n\n@pk.kernel\ndef f(x, out):\n    pk.store(out, (0,), twice(pk.load(x, (0,), (8,))))\n"
+    kernel = pk.kernel_from_source(text, namespace={"FACTOR": 2.0})
+    x = np.arange(8, dtype=np.float32)
+    out = np.full_like(x, -7)
+    seen = kernel.fn.__globals__
+    kernel[(1,)](x, out, backend="numpy")
+    assert (out == 2 * x).all()
+    seen["FACTOR"] = 5.0
+    kernel.ir(x, out)
+    kernel[(1,)](x, out, backend="numpy")
+    assert (out == 5 * x).all()
+    seen["twice"] = pk.exp
+    kernel[(1,)](x, out, backend="numpy")
+    np.testing.assert_allclose(out, np.exp(x), rtol=1e-5)
+    before = pk.stats().lowerings
+    kernel[(1,)](x, out, backend="numpy")
+    assert pk.stats().lowerings == before
