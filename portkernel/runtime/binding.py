@@ -12,7 +12,7 @@ from ..dtypes import BY_NAME, DType, Scalar, float64
 from ..errors import ArgumentDTypeError, ArgumentError, ArgumentTypeError
 from ..ir import Tensor, Tile
 from .arguments import ArrayRef, as_array, as_scalar, tensor_type
-from .specs import Options, TensorSpec
+from .specs import Config, Options, TensorSpec
 
 if TYPE_CHECKING:
     from ..frontend import ParamSpec
@@ -44,8 +44,17 @@ class Typed:
     dims: dict[str, tuple[int, ...]]
 
 
-def bind(kernel: str, params: Sequence[ParamSpec], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Bound:
-    """Raises :class:`~portkernel.errors.ArgumentError` for a missing, unknown or doubled argument."""
+def bind(
+    kernel: str,
+    params: Sequence[ParamSpec],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    configs: Sequence[Config] = (),
+) -> Bound:
+    """Raises :class:`~portkernel.errors.ArgumentError` for a missing, unknown or doubled argument.
+
+    A constant that every one of ``configs`` names needs no default.
+    """
     if len(args) > len(params):
         raise ArgumentError(
             f"{kernel}(): expected at most {len(params)} arguments, got {len(args)}", hint=_shown(kernel, params)
@@ -69,9 +78,13 @@ def bind(kernel: str, params: Sequence[ParamSpec], args: Sequence[Any], kwargs: 
     given = frozenset(found)
     for p in params:
         if p.name not in found:
-            if p.default is Parameter.empty:
+            values = [dict(c.constants)[p.name] for c in configs if p.name in dict(c.constants)]
+            if p.constexpr and values and len(values) == len(configs):
+                found[p.name] = values[0]
+            elif p.default is not Parameter.empty:
+                found[p.name] = p.default
+            else:
                 raise ArgumentError(f"{kernel}(): {p.name}: expected a value, got none", hint=_shown(kernel, params))
-            found[p.name] = p.default
     runtime = {p.name: found[p.name] for p in params if not p.constexpr}
     constants = {p.name: found[p.name] for p in params if p.constexpr}
     return Bound(

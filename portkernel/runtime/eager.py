@@ -50,7 +50,7 @@ class EagerLauncher:
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> None:
         name, params = self.kernel.name, self.kernel.parsed.params
-        bound = bind(name, params, args, kwargs)
+        bound = bind(name, params, args, kwargs, self.kernel.configs)
         if bound.backend is not None or bound.device is not None:
             raise ArgumentError(f"{name}.eager(): expected no backend= or device=, got one", hint="it runs on NumPy")
         typed = type_arguments(name, bound.runtime)

@@ -84,7 +84,7 @@ def _bound(
     kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], target: Target
 ) -> tuple[Typed, dict[str, object], Any]:
     fn = kernel.parsed
-    bound = bind(kernel.name, fn.params, specs, constants)
+    bound = bind(kernel.name, fn.params, specs, constants, kernel.configs)
     for option, value in (("backend", bound.backend), ("device", bound.device)):
         if value is not None:
             raise ArgumentTypeError(f"{kernel.name}.ir(): {option}: expected no such option, got {value!r}")

@@ -125,7 +125,7 @@ class Kernel:
         if plan is not None:
             plan.run(grid, values, args)
             return
-        bound = bind(self.name, self.parsed.params, args, kwargs)
+        bound = bind(self.name, self.parsed.params, args, kwargs, self.configs)
         typed = type_arguments(self.name, bound.runtime)
         with self._lock:
             plan = self.programs.plan(bound, typed, settings)

@@ -322,7 +322,8 @@ def test_dumps_and_overrides(fresh, tmp_path, caplog):
     text = (tmp_path / "dump" / "add" / names[-1]).read_text()
     changed = tmp_path / "override" / "add" / names[-1]
     changed.parent.mkdir(parents=True)
-    changed.write_text(text.replace(" + ", " - ", 1).replace("= t6 + t7", "= t6 - t7"))
+    assert "vstore8(t5 + t6," in text
+    changed.write_text(text.replace("vstore8(t5 + t6,", "vstore8(t5 - t6,"))
     with config.override(override_dir=tmp_path / "override"):
         x, out = np.ones(64, np.float32), np.full(64, 9, np.float32)
         copy_of(add)[(1,)](x, x, out, backend="opencl")
@@ -452,3 +453,16 @@ def test_globals_assigned_since_are_compiled_anew():
     before = pk.stats().lowerings
     kernel[(1,)](x, out, backend="numpy")
     assert pk.stats().lowerings == before
+
+
+def test_constants_that_every_configuration_names_need_no_default():
+    @pk.kernel(configs=[pk.Config(B=64), pk.Config(B=32)])
+    def double(x, out, B: pk.constexpr[int]):
+        pk.store(out, (pk.program_id(0),), pk.load(x, (pk.program_id(0),), (B,)) * 2)
+
+    x = np.arange(100, dtype=np.float32)
+    for launch in (double, double.eager):
+        out = np.full_like(x, -7)
+        launch[lambda meta: (pk.cdiv(100, meta["B"]),)](x, out)
+        assert (out == 2 * x).all()
+    assert "float32[64]" in double.ir(x, x)
