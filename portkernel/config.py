@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from .errors import ArgumentError
+from .errors import SettingError
 
 Number = TypeVar("Number", int, float)
 
@@ -44,7 +44,25 @@ class Config:
     numpy_chunk_bytes: int = 64 << 20
     """PORTKERNEL_NUMPY_CHUNK: bound on the temporaries of the NumPy backend, in bytes."""
     tune: str = "off"
-    """PORTKERNEL_TUNE: off, cached, budget:<seconds>s or full."""
+    """PORTKERNEL_TUNE: ``off``. Block sizes are chosen analytically; measured tuning is refused, not ignored."""
+
+    def __post_init__(self) -> None:
+        """Raises :class:`~portkernel.errors.SettingError` for a value that would be ignored, or fail far from here."""
+        if self.tune != "off":
+            raise SettingError(
+                f"PORTKERNEL_TUNE: expected off, got {self.tune!r}",
+                hint="block sizes are chosen analytically, nothing is measured: name other sizes at the launch",
+            )
+        if self.opencl_schedule not in (None, "cpu", "gpu"):
+            raise SettingError(f"PORTKERNEL_SCHEDULE: expected cpu or gpu, got {self.opencl_schedule!r}")
+        for name, number in (("COMPILE_TIMEOUT", self.compile_timeout), ("NUMPY_CHUNK", self.numpy_chunk_bytes)):
+            if not 0 < number < math.inf:
+                raise SettingError(f"PORTKERNEL_{name}: expected a positive number, got {str(number)!r}")
+        for name, folder in (("CACHE_DIR", self.cache_dir), ("DUMP", self.dump_dir), ("OVERRIDE", self.override_dir)):
+            if folder is not None and folder.is_file():
+                raise SettingError(f"PORTKERNEL_{name}: expected a folder, got the file {str(folder)!r}")
+        if self.override_dir is not None and not self.override_dir.is_dir():
+            raise SettingError(f"PORTKERNEL_OVERRIDE: expected a folder, got {str(self.override_dir)!r}, which is none")
 
 
 def _flag(value: str) -> bool:
@@ -55,22 +73,11 @@ def _path(value: str) -> Path | None:
     return Path(value).expanduser() if value else None
 
 
-def _positive(name: str, value: str, kind: Callable[[str], Number], default: Number) -> Number:
-    if not value:
-        return default
+def _number(name: str, value: str, kind: Callable[[str], Number], default: Number) -> Number:
     try:
-        found = kind(value)
+        return kind(value) if value else default
     except ValueError:
-        found = None
-    if found is None or not 0 < found < math.inf:
-        raise ArgumentError(f"PORTKERNEL_{name}: expected a positive number, got {value!r}")
-    return found
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> str | None:
-    if value and value not in known:
-        raise ArgumentError(f"PORTKERNEL_{name}: expected {' or '.join(known)}, got {value!r}")
-    return value or None
+        raise SettingError(f"PORTKERNEL_{name}: expected a number, got {value!r}") from None
 
 
 def _default_cache_dir(env: dict[str, str]) -> Path:
@@ -84,6 +91,8 @@ def _default_cache_dir(env: dict[str, str]) -> Path:
 
 
 def from_environment(env: dict[str, str]) -> Config:
+    """The settings that ``env`` asks for. Raises :class:`~portkernel.errors.SettingError`."""
+
     def text(name: str) -> str:
         return env.get(f"PORTKERNEL_{name}", "")
 
@@ -97,9 +106,9 @@ def from_environment(env: dict[str, str]) -> Config:
         override_dir=_path(text("OVERRIDE")),
         verify=_flag(text("VERIFY")),
         isolate=_flag(text("ISOLATE") or "1"),
-        compile_timeout=_positive("COMPILE_TIMEOUT", text("COMPILE_TIMEOUT"), float, 120.0),
-        opencl_schedule=_one_of("SCHEDULE", text("SCHEDULE"), ("cpu", "gpu")),
-        numpy_chunk_bytes=_positive("NUMPY_CHUNK", text("NUMPY_CHUNK"), int, 64 << 20),
+        compile_timeout=_number("COMPILE_TIMEOUT", text("COMPILE_TIMEOUT"), float, 120.0),
+        opencl_schedule=text("SCHEDULE") or None,
+        numpy_chunk_bytes=_number("NUMPY_CHUNK", text("NUMPY_CHUNK"), int, 64 << 20),
         tune=text("TUNE") or "off",
     )
 
@@ -114,7 +123,10 @@ def get() -> Config:
 
 @contextmanager
 def override(**changes: object) -> Iterator[Config]:
-    """Change settings for the code inside the ``with`` block, in this thread."""
+    """Change settings for the code inside the ``with`` block, in this thread.
+
+    Raises :class:`~portkernel.errors.SettingError` for a value that a setting does not take.
+    """
     token = _current.set(replace(_current.get(), **changes))  # type: ignore[arg-type]  # names are checked by replace
     try:
         yield _current.get()

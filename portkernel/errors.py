@@ -178,6 +178,14 @@ class DeviceAssertionError(PortkernelError):
     """A ``pk.device_assert`` whose condition was false on the device."""
 
 
+class SettingError(PortkernelError):
+    """An environment variable, or a setting, with a value that it does not take."""
+
+
+class StageError(PortkernelError):
+    """A file in the folder of overrides that cannot take the place of its stage."""
+
+
 class FallbackError(PortkernelError):
     """Under ``strict``: the call would have taken another route than the one asked for."""
 

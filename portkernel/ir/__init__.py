@@ -37,6 +37,7 @@ from .ops import (
     Unary,
     While,
 )
+from .parser import parse_func
 from .printer import print_func
 from .types import Tensor, Tile, Type
 from .verify import verify
@@ -45,5 +46,5 @@ __all__ = [
     "TILE_OPS", "ArgReduce", "Arange", "Assert", "AtomicCAS", "AtomicRMW", "Binary", "Bitcast", "Block", "BroadcastTo",
     "Builder", "Cast", "Concat", "Const", "Dim", "Dot", "Effect", "Extract", "For", "Full", "Func", "Gather", "If", "Load",
     "NumPrograms", "Op", "Permute", "Print", "ProgramId", "Reduce", "Reshape", "Scan", "Scatter", "Scope", "Select", "Store",
-    "Stride", "Tensor", "Tile", "Type", "Unary", "Value", "While", "current", "print_func", "rebuild", "use", "verify", "walk",
+    "Stride", "Tensor", "Tile", "Type", "Unary", "Value", "While", "current", "parse_func", "print_func", "rebuild", "use", "verify", "walk",
 ]  # fmt: skip

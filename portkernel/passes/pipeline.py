@@ -30,10 +30,10 @@ PIPELINE: tuple[Pass, ...] = (
 )
 
 
-def optimize(func: Func, *, verify: bool = False, on_stage: Callable[[str, Func], None] | None = None) -> Func:
+def optimize(func: Func, *, verify: bool = False, on_stage: Callable[[str, Func], Func] | None = None) -> Func:
     """``func`` after the whole pipeline; results stay bit for bit what they were.
 
-    ``on_stage(name, func)`` sees the outcome of each pass. With ``verify``, each outcome is checked; raises
+    ``on_stage(name, func)`` sees the outcome of each pass, and returns what the next one gets. With ``verify``, each outcome is checked; raises
     :class:`~portkernel.errors.InternalError` if a pass broke the IR.
     """
     for step in PIPELINE:
@@ -41,5 +41,5 @@ def optimize(func: Func, *, verify: bool = False, on_stage: Callable[[str, Func]
         if verify:
             check(func)
         if on_stage is not None:
-            on_stage(step.name, func)
+            func = on_stage(step.name, func)
     return func

@@ -16,6 +16,7 @@ from .driver import Binary
 from .programs import configured
 from .route import check_backend
 from .specialize import choose_sizes, emit, lower
+from .stages import stages_of
 
 if TYPE_CHECKING:
     from .kernel import Kernel
@@ -45,7 +46,8 @@ class Text(str):
 
 def ir(kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any]) -> str:
     typed, chosen, _ = _bound(kernel, specs, constants, targets.find("numpy"))
-    return print_func(lower(kernel.parsed, typed.types, chosen, config.get()))
+    settings = config.get()
+    return print_func(lower(kernel.parsed, typed.types, chosen, settings, stages_of(kernel.parsed.name, settings)))
 
 
 def source(

@@ -14,7 +14,7 @@ from ..lang import Auto
 from ..passes import autosize
 from ..targets import Target
 from .specs import Options
-from .stages import Stages
+from .stages import Stages, stages_of
 from .statistics import COUNTERS
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def lower(
     COUNTERS.add("lowerings")
     on_stage = None
     if stages is not None:
-        stages.ir("tile", func)
+        func = stages.ir("tile", func)
         on_stage = stages.ir
     return passes.pipeline.optimize(func, verify=settings.verify, on_stage=on_stage)
 
@@ -59,9 +59,7 @@ def emit(
     settings: config.Config,
 ) -> tuple[Func, Source]:
     """The tile function and the text for ``target``. Raises what the front-end, the passes and the backend raise."""
-    stages = None
-    if settings.dump_dir is not None or settings.override_dir is not None:
-        stages = Stages(fn.name, settings)
+    stages = stages_of(fn.name, settings)
     func = lower(fn, types, constants, settings, stages)
     check_dtypes(func, target)
     source = backend.emit(func, target)

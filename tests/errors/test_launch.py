@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import subprocess
 import sys
 from fractions import Fraction
 from types import SimpleNamespace
@@ -492,17 +493,44 @@ def test_tiles_beyond_every_memory(side):
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("COMPILE_TIMEOUT", "abc"), ("NUMPY_CHUNK", "-5"), ("NUMPY_CHUNK", "64MB"), ("SCHEDULE", "foo")]
+    ("name", "value"),
+    [
+        ("COMPILE_TIMEOUT", "abc"),
+        ("COMPILE_TIMEOUT", "inf"),
+        ("NUMPY_CHUNK", "-5"),
+        ("NUMPY_CHUNK", "64MB"),
+        ("SCHEDULE", "foo"),
+        ("TUNE", "cached"),
+        ("TUNE", "budget:5s"),
+        ("TUNE", "full"),
+        ("OVERRIDE", "/nonexistent/folder"),
+    ],
 )
 def test_settings_that_make_no_sense(name, value):
-    with pytest.raises(errors.ArgumentError, match=f"PORTKERNEL_{name}: expected .*, got '{value}'"):
+    with pytest.raises(errors.SettingError, match=f"PORTKERNEL_{name}: expected .*, got '{value}'"):
         config.from_environment({f"PORTKERNEL_{name}": value})
 
 
 def test_stages_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with config.override(dump_dir=tmp_path / "file"):
-        refused(errors.LaunchError, "PORTKERNEL_DUMP: expected a folder that can be written", B=48, backend="opencl")
+    with config.override(dump_dir=tmp_path / "file" / "below"):
+        refused(errors.SettingError, "PORTKERNEL_DUMP: expected a folder that can be written", B=48)
+
+
+@pytest.mark.parametrize("setting", ["dump_dir", "override_dir", "cache_dir"])
+def test_a_folder_that_is_a_file(setting, tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(errors.SettingError, match="expected a folder, got the file"),
+        config.override(**{setting: tmp_path / "file"}),
+    ):
+        pass
+
+
+def test_a_setting_is_refused_on_import():
+    env = os.environ | {"PORTKERNEL_TUNE": "full"}
+    done = subprocess.run([sys.executable, "-c", "import portkernel"], env=env, capture_output=True, text=True)
+    assert done.returncode == 1 and "SettingError: PORTKERNEL_TUNE: expected off, got 'full'" in done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

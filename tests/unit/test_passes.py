@@ -472,7 +472,7 @@ def test_locations_survive():
 def test_stages_are_shown_and_checked():
     func = trace(lambda out: pk.scatter(out, 0, 1), {"out": XI["out"]})
     seen = []
-    optimize(func, verify=True, on_stage=lambda name, f: seen.append((name, f.name)))
+    optimize(func, verify=True, on_stage=lambda name, f: (seen.append((name, f.name)), f)[1])
     assert [name for name, _ in seen] == [p.name for p in PIPELINE]
     assert all(p.reason for p in PIPELINE)
     value = Value(Tile((), int32))
