@@ -1,7 +1,7 @@
-"""Write the reference of operators in ``docs/language.md`` from their docstrings.
+"""Write the reference of operators in ``docs/language.md``, and the table of bounds in ``docs/numerics.md``, from docstrings.
 
 Run from the repository root: ``python tools/write_operators.py``; with ``--check`` nothing is written and the exit
-status is 1 if the page is out of date.
+status is 1 if a page is out of date.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 
 from portkernel import lang
 
-PAGE = Path(__file__).parents[1] / "docs" / "language.md"
-BEGIN, END = "<!-- operators: begin -->", "<!-- operators: end -->"
+DOCS = Path(__file__).parents[1] / "docs"
+_BOUND = re.compile(r"At most (\d+) ulp in float32 and float64")
 SECTIONS: dict[str, str] = {
     "program": "The grid, compile-time values, assertions, printing",
     "memory": "Reading and writing arrays",
@@ -68,24 +68,37 @@ def reference() -> str:
     return "\n".join(parts)
 
 
-def page_with(text: str, page: str) -> str:
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{PAGE}: expected the markers {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
+def bounds() -> str:
+    """The Markdown table of the functions whose docstring states a bound, the tightest first."""
+    found = ((name, _BOUND.search(inspect.getdoc(getattr(lang, name)) or "")) for name in lang.OPERATORS)
+    rows = sorted((int(match[1]), name) for name, match in found if match)
+    lines = [f"| [`{name}`](language.md#{name}) | {ulp} |" for ulp, name in rows]
+    return "\n".join(["| function | ulp in float32 and float64 |", "|---|---|", *lines, ""])
+
+
+def page_with(part: str, text: str, page: str) -> str:
+    """``page`` with ``text`` between the markers of ``part``."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise SystemExit(f"expected the markers {begin} and {end}")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
 def main() -> int:
-    page = PAGE.read_text(encoding="utf-8")
-    made = page_with(reference(), page)
-    if "--check" in sys.argv[1:]:
-        if made != page:
-            print(f"{PAGE.name} is out of date: run python tools/write_operators.py")
-        return int(made != page)
-    if made != page:
-        PAGE.write_text(made, encoding="utf-8")
-    return 0
+    stale = 0
+    for name, part, text in (("language.md", "operators", reference()), ("numerics.md", "bounds", bounds())):
+        page = (DOCS / name).read_text(encoding="utf-8")
+        made = page_with(part, text, page)
+        if made == page:
+            continue
+        stale = 1
+        if "--check" in sys.argv[1:]:
+            print(f"{name} is out of date: run python tools/write_operators.py")
+        else:
+            (DOCS / name).write_text(made, encoding="utf-8")
+    return stale if "--check" in sys.argv[1:] else 0
 
 
 if __name__ == "__main__":

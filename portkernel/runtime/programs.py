@@ -91,7 +91,8 @@ class Programs:
     ) -> Program:
         fn = self.kernel.parsed
         constants = {**constants, **self._auto(typed, constants, target)}
-        folders = settings.dump_dir, settings.override_dir  # under others nothing was dumped, or other text was compiled
+        # Under other folders nothing was dumped, or another text was compiled.
+        folders = settings.dump_dir, settings.override_dir
         key = (tuple(typed.types.values()), constants_key(constants), driver.name, device.key, options, target, folders)
         found = self._compiled.get(key)
         if found is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import inspect
 import os
 import re
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from portkernel import errors, lang
+from portkernel.lang.functions import BINARY, UNARY
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -42,6 +45,22 @@ def test_there_are_examples() -> None:
     assert any(page == "README.md" for page, _, _ in _examples())
 
 
+def _modules() -> list[str]:
+    """Every module with a docstring that holds an example."""
+    files = sorted((ROOT / "portkernel").glob("**/*.py"))
+    found = (
+        path.relative_to(ROOT).with_suffix("").parts for path in files if ">>> " in path.read_text(encoding="utf-8")
+    )
+    return [".".join(parts).removesuffix(".__init__") for parts in found]
+
+
+@pytest.mark.parametrize("name", _modules())
+def test_examples_in_docstrings_run(name: str) -> None:
+    module = importlib.import_module(name)
+    done = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert done.attempted and not done.failed
+
+
 def test_every_error_class_is_documented() -> None:
     text = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
     classes = [
@@ -67,6 +86,11 @@ def test_operator_reference_is_up_to_date() -> None:
     command = [sys.executable, str(ROOT / "tools" / "write_operators.py"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stdout + done.stderr
+    bounds = (ROOT / "docs" / "numerics.md").read_text(encoding="utf-8")
+    for fn in (*UNARY.values(), *BINARY.values()):
+        if fn.ulp:
+            name = {"pow": "power", "atan2": "arctan2"}.get(fn.name, fn.name)
+            assert re.search(rf"\[`{name}`\].* \| {fn.ulp} \|", bounds), name
     page = (ROOT / "docs" / "language.md").read_text(encoding="utf-8")
     for name in lang.OPERATORS:
         assert f"{{#{name}}}" in page
