@@ -99,7 +99,9 @@ class Driver:
                 return Loaded(self.cl, program, source, handle, outputs(func))
             except self.cl.Error:
                 if fresh:  # the device takes no binaries, not even of its own making
-                    program = self.cl.Program(handle.context, source.text).build(options_for(handle.device), cache_dir=False)
+                    program = self.cl.Program(handle.context, source.text).build(
+                        options_for(handle.device), cache_dir=False
+                    )
                     return Loaded(self.cl, program, source, handle, outputs(func))
         raise AssertionError("unreachable")
 
