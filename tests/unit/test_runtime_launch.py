@@ -304,6 +304,33 @@ def test_scalars_in_specs():
     assert scale.ir(spec, 1.0, spec) == scale.ir(spec, pk.float32, spec) != scale.ir(spec, 1, spec)
 
 
+@pytest.mark.parametrize(
+    ("factor", "dtype"),
+    [
+        (np.float32(2), pk.float32),
+        (np.float64(2), pk.float64),
+        (np.int8(2), pk.int8),
+        (np.uint64(2), pk.uint64),
+        (np.bool_(True), pk.bool_),
+        (2.0, pk.float32),
+        (2, pk.int32),
+    ],
+    ids=repr,
+)
+def test_a_scalar_is_a_scalar_everywhere(fresh, factor, dtype):
+    """What a launch takes for a scalar of some dtype is one for ``.ir``, ``.source`` and ``.compile`` too."""
+    kernel = copy_of(scale)
+    x, out = np.ones((3, 8), np.float32), np.zeros((3, 8), np.float32)
+    kernel[(3, 1)](x, factor, out, backend="numpy")
+    assert (out == factor).all()
+    ((types, *_),) = kernel.programs._compiled
+    assert types[1] == pk.ir.Tile((), dtype)
+    for backend in ("numpy", "opencl", "cuda", "triton"):
+        assert kernel.source(x, factor, out, backend=backend).source.params[1].type == types[1]
+    assert kernel.compile(x, factor, out, backend="opencl").data
+    assert f"%factor: {dtype}" in kernel.ir(x, factor, out)
+
+
 def test_binaries(fresh):
     spec = pk.TensorSpec((1000,), "float32")
     found = add.compile(spec, spec, spec, backend="opencl")
