@@ -156,8 +156,7 @@ def promote(a: DType, b: DType) -> DType:
     if a is b or a == b:
         return a
     for d in (a, b):
-        if d.is_storage_only:
-            raise DTypeError(f"{d} has no arithmetic", hint="cast it first: x.astype(pk.float32)")
+        check_arithmetic(d, "promote()")
     if a.is_float and b.is_float:
         if a.bits != b.bits:
             return a if a.bits > b.bits else b
@@ -172,8 +171,19 @@ def promote(a: DType, b: DType) -> DType:
     if signed.bits > unsigned.bits:
         return signed
     if unsigned.bits == 64:
-        raise DTypeError(f"uint64 and {signed} have no common integer type", hint="cast one of them with astype()")
+        raise DTypeError(
+            f"promote(): expected dtypes with a common integer type, got uint64 and {signed}",
+            hint="cast one of them with astype()",
+        )
     return BY_NAME[f"int{2 * unsigned.bits}"]
+
+
+def check_arithmetic(d: DType, where: str) -> None:
+    """Raise :class:`~portkernel.errors.DTypeError` for a dtype that is stored and cast but not computed with: float8."""
+    if d.is_storage_only:
+        raise DTypeError(
+            f"{where}: expected a dtype with arithmetic, got {d}", hint="cast it first: x.astype(pk.float32)"
+        )
 
 
 def weak_dtype(value: Scalar, other: DType | None = None) -> DType:
@@ -186,7 +196,10 @@ def weak_dtype(value: Scalar, other: DType | None = None) -> DType:
     if isinstance(value, int):
         if other is not None and not other.is_bool:
             if other.is_integer and not other.min <= value <= other.max:
-                raise DTypeError(f"{value} does not fit {other}", hint="cast the tile to a wider type with astype()")
+                raise DTypeError(
+                    f"constant: expected an integer that fits {other}, got {value}",
+                    hint="cast the tile to a wider type with astype()",
+                )
             return other
         return next((t for t in (int32, int64, uint64) if t.min <= value <= t.max), int64)
     return other if other is not None and other.is_float else float32
@@ -194,8 +207,7 @@ def weak_dtype(value: Scalar, other: DType | None = None) -> DType:
 
 def floating(d: DType) -> DType:
     """The dtype in which a floating function of ``d`` is computed and returned."""
-    if d.is_storage_only:
-        raise DTypeError(f"{d} has no arithmetic", hint="cast it first: x.astype(pk.float32)")
+    check_arithmetic(d, "floating()")
     return d if d.is_float else float32
 
 

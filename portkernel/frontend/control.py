@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -354,11 +355,13 @@ class Statements(Calls):
             raise CallError("range(): step: expected a number other than 0, got 0")
         return start, stop, step
 
+    @abstractmethod
     def for_range(self, stmt: ast.For, bounds: tuple[object, object, object]) -> Outcome:
-        raise UnsupportedSyntaxError("for: run-time loops need the whole interpreter")
+        """A loop over ``range``, recorded as one: ``static_range`` is what unrolls."""
 
+    @abstractmethod
     def while_loop(self, stmt: ast.While) -> Outcome:
-        raise UnsupportedSyntaxError("while: run-time loops need the whole interpreter")
+        """A loop whose condition is asked for before every turn."""
 
 
 def common_integers(values: tuple[object, object, object]) -> tuple[TileValue, TileValue, TileValue]:

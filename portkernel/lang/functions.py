@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dtypes import DType, bool_, floating, promote
+from ..dtypes import DType, bool_, check_arithmetic, floating, promote
 from ..errors import DTypeError
 
 Array = NDArray[np.generic]
@@ -34,8 +34,7 @@ class Function:
 
 def operand_dtype(fn: Function, dtype: DType) -> DType:
     """The dtype that operands of ``dtype`` are cast to. Raises :class:`DTypeError` where the function has no meaning."""
-    if dtype.is_storage_only:
-        raise DTypeError(f"{fn.name}(): x: {dtype} has no arithmetic", hint="cast it first: x.astype(pk.float32)")
+    check_arithmetic(dtype, f"{fn.name}(): x")
     match fn.rule:
         case "floating" | "predicate":
             return floating(dtype)
@@ -61,6 +60,8 @@ def result_dtype(fn: Function, dtype: DType) -> DType:
 
 def common_dtype(fn: Function, a: DType, b: DType) -> DType:
     """The dtype that both operands of a binary function are cast to."""
+    check_arithmetic(a, f"{fn.name}(): x")
+    check_arithmetic(b, f"{fn.name}(): y")
     return operand_dtype(fn, promote(a, b))
 
 

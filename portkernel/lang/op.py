@@ -20,7 +20,7 @@ def op(fn: Callable[P, R]) -> Callable[P, R]:
     def operator(*args: P.args, **kwargs: P.kwargs) -> R:
         if current() is None:
             raise CallError(
-                f"{fn.__name__}(): works only inside a @pk.kernel function",
+                f"{fn.__name__}(): expected a call inside a @pk.kernel function, got one outside of any",
                 hint="launch the kernel, or step through it with kernel.eager[grid](...)",
             )
         return fn(*args, **kwargs)

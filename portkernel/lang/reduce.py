@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..dtypes import DType, accumulator, as_dtype, float32, int32
+from ..dtypes import DType, accumulator, as_dtype, check_arithmetic, float32, int32
 from ..errors import CallError, DTypeError, ShapeError
 from ..ir import ArgReduce, Block, Reduce, Scan, Tile, Value
 from .elementwise import binary, truth
@@ -38,8 +38,7 @@ def _fold(fn: str, x: TileValue, axis: Axis, keepdims: bool, where: str) -> Tile
 def _summable(x: TileLike, dtype: object, where: str) -> tuple[TileValue, DType]:
     """``x`` in its accumulator dtype, and the dtype of the result: NumPy's rule, or ``dtype``."""
     tile = as_tile(x, where)
-    if tile.dtype.is_storage_only:
-        raise DTypeError(f"{where}: x: {tile.dtype} has no arithmetic", hint="cast it first: x.astype(pk.float32)")
+    check_arithmetic(tile.dtype, f"{where}: x")
     natural = tile.dtype if tile.dtype.is_float else accumulator(tile.dtype)
     result = natural if dtype is None else as_dtype(dtype)  # type: ignore[arg-type]
     wide = accumulator(result) if result.is_float else result
@@ -87,8 +86,7 @@ def min(x: TileLike, axis: Axis = None, keepdims: bool = False) -> TileValue:
 
 def _ordered(x: TileLike, where: str) -> TileValue:
     tile = as_tile(x, where)
-    if tile.dtype.is_storage_only:
-        raise DTypeError(f"{where}: x: {tile.dtype} has no arithmetic", hint="cast it first: x.astype(pk.float32)")
+    check_arithmetic(tile.dtype, f"{where}: x")
     return tile
 
 

@@ -27,7 +27,8 @@ def builder() -> Builder:
     found = current()
     if found is None:
         raise CallError(
-            "this works only inside a @pk.kernel function", hint="launch the kernel, or use kernel.eager[grid](...)"
+            "expected code inside a @pk.kernel function, got a use outside of any",
+            hint="launch the kernel, or use kernel.eager[grid](...)",
         )
     return found
 
@@ -131,7 +132,10 @@ class TileValue:
         return float(self._concrete("float()"))
 
     def __iter__(self) -> Iterator[NoReturn]:
-        raise ShapeError("a tile cannot be iterated over or unpacked", hint="use pk.extract() for a part of it")
+        raise ShapeError(
+            f"expected a tuple to iterate over or unpack, got a tile {self.type}",
+            hint="use pk.extract() for a part of it",
+        )
 
     def __hash__(self) -> int:
         return id(self.value)
@@ -228,7 +232,7 @@ def constant(value: Scalar, dtype: DType) -> TileValue:
     elif dtype.is_integer:
         value = int(value)
         if not dtype.min <= value <= dtype.max:
-            raise DTypeError(f"{value} does not fit {dtype}")
+            raise DTypeError(f"constant: expected an integer that fits {dtype}, got {value}")
     else:
         value = float(value)
     return TileValue(builder().emit(Const, (Tile((), dtype),), value=value).result)
@@ -271,7 +275,9 @@ def broadcast_shapes(shapes: Sequence[tuple[int, ...]], where: str) -> tuple[int
         sides = {s[axis] for s in shapes if len(s) >= -axis}
         wide = sides - {1}
         if len(wide) > 1:
-            raise ShapeError(f"{where}: shapes {' and '.join(map(str, shapes))} do not broadcast (axis {axis})")
+            raise ShapeError(
+                f"{where}: expected shapes that broadcast, got {' and '.join(map(str, shapes))} (axis {axis})"
+            )
         result.append(wide.pop() if wide else 1)
     return tuple(result)
 

@@ -107,7 +107,7 @@ def _for_cuda() -> Driver:
         if find_spec(package) is not None:
             return drivers.find(backend)
     raise MissingDependencyError(
-        "arrays on a CUDA device need CuPy or Triton, and neither is installed", hint='pip install "portkernel[cuda]"'
+        "expected CuPy or Triton for arrays on a CUDA device, got neither", hint='pip install "portkernel[cuda]"'
     )
 
 

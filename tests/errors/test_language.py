@@ -202,8 +202,17 @@ MATRIX: Types = {"x": array(2), "out": array(2), "n": N, "h": array(2, d.float16
             errors.DTypeError,
             r"dot\(\): acc: expected float32",
         ),
-        ("pk.zeros(4) + pk.zeros(5)", errors.ShapeError, r"add\(\): shapes \(4,\) and \(5,\) do not broadcast"),
-        ("pk.broadcast_to(pk.zeros(4), (4, 5))", errors.ShapeError, r"do not broadcast"),
+        (
+            "pk.zeros(4, pk.float8_e5m2) + 1",
+            errors.DTypeError,
+            r"add\(\): x: expected a dtype with arithmetic, got float8_e5m2",
+        ),
+        (
+            "pk.zeros(4) + pk.zeros(5)",
+            errors.ShapeError,
+            r"add\(\): expected shapes that broadcast, got \(4,\) and \(5,\)",
+        ),
+        ("pk.broadcast_to(pk.zeros(4), (4, 5))", errors.ShapeError, r"expected shapes that broadcast"),
         ("x + 1", errors.DTypeError, "got an array argument"),
         ("pk.zeros(4, d.float32) & 1", errors.DTypeError, r"and\(\): x: expected an integer"),
         ("pk.where(n > 0, pk.zeros(3), pk.zeros(4))", errors.ShapeError, r"where\(\)"),
@@ -497,7 +506,7 @@ def test_the_chain_of_calls_is_shown(assert_kernel_error: Check) -> None:
     def kernel(x, out, n):
         pk.store(out, 0, outer(pk.load(x, 0, 4)))
 
-    error = assert_kernel_error(kernel, errors.ShapeError, "do not broadcast", "return v + pk.zeros(7)")
+    error = assert_kernel_error(kernel, errors.ShapeError, "expected shapes that broadcast", "return v + pk.zeros(7)")
     text = str(error)
     assert text.index("in inner") < text.index("in outer") < text.index("in kernel")
     assert text.count("called from") == 2

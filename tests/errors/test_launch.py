@@ -404,7 +404,7 @@ def test_device_assertion():
         x = np.zeros(64, np.float32)
         checked[(1,)](x, backend=backend)
         x[5] = -1
-        with pytest.raises(errors.DeviceAssertionError, match="x is negative") as caught:
+        with pytest.raises(errors.DeviceAssertionError, match=r"^device_assert\(\): x is negative\n") as caught:
             checked[(1,)](x, backend=backend)
         assert caught.value.loc.file == __file__
         assert 'pk.device_assert(tile >= 0, "x is negative")' in str(caught.value)
@@ -441,6 +441,49 @@ def test_dtype_that_the_target_lacks():
     with pytest.raises(errors.UnsupportedDTypeError, match="got float64") as caught:
         widens.source(pk.TensorSpec((100,), "float32"), backend="opencl", target=bare)
     assert "astype(pk.float64)" in str(caught.value)
+
+
+@pk.kernel
+def turn(x, out, B: pk.constexpr[int] = 16):
+    t = pk.load(x, (0, 0), (B, B))
+    pk.store(out, (0, 0), pk.cumsum(t, axis=0).T)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (
+            {"backend": "opencl", "target": "opencl-gpu"},
+            "turn(): local memory: expected at most 32768 bytes on opencl-gpu",
+        ),
+        ({"backend": "cuda", "target": "nvidia-h100"}, "turn(): local memory: expected at most 232448 bytes on nvidia"),
+        ({"backend": "opencl", "target": "opencl-cpu"}, "turn(): private memory: expected at most"),
+        (
+            {"backend": "triton", "target": "nvidia-h100"},
+            "triton: tile: expected at most 1048576 elements, got 16777216",
+        ),
+    ],
+    ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
+)
+def test_a_tile_that_does_not_fit(options, match):
+    square = pk.TensorSpec(2, "float32")
+    with pytest.raises(errors.ResourceError) as caught:
+        turn.source(square, square, B=4096, **options)
+    assert type(caught.value) is errors.ResourceError and match in caught.value.message
+    assert caught.value.hint == "use smaller tiles"
+    first = turn.fn.__code__.co_firstlineno
+    assert caught.value.loc.file == __file__ and first < caught.value.loc.line <= first + 3
+
+
+def test_configurations_that_do_not_fit_are_passed_over():
+    """The first that fits is taken; where none does, the error of the last is raised."""
+    x, out = np.ones((8, 8), np.float32), np.zeros((8, 8), np.float32)
+    fits = pk.kernel(configs=[pk.Config(B=4096), pk.Config(B=8)])(turn.fn)
+    fits[(1,)](x, out, backend="opencl")
+    np.testing.assert_array_equal(out, np.cumsum(x, axis=0).T)
+    large = pk.kernel(configs=[pk.Config(B=8192), pk.Config(B=4096)])(turn.fn)
+    with pytest.raises(errors.ResourceError, match="got 67108864"):
+        large[(1,)](x, out, backend="opencl")
 
 
 def test_compiler_that_is_not_installed(monkeypatch):

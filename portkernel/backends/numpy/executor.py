@@ -271,7 +271,7 @@ class Machine:
                 cond = self.values[op.cond]
                 holds = cond.reshape(len(cond), -1).all(axis=1)
                 if not (holds | ~live).all():
-                    raise DeviceAssertionError(op.message or "device_assert(): the condition is false", loc=op.loc)
+                    raise DeviceAssertionError(f"device_assert(): {op.message or 'the condition is false'}", loc=op.loc)
             case Print():
                 shape = op.xs[0].tile.shape if op.xs else ()
                 xs = [np.broadcast_to(x, (self.programs, *shape)) for x in self._get(op.xs)]

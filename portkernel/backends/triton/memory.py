@@ -98,7 +98,9 @@ def _always(p: Printer, shape: tuple[int, ...]) -> str:
 def atomic_rmw(p: Printer, op: AtomicRMW) -> None:
     dtype, shape = op.value.tile.dtype, op.value.tile.shape
     if dtype.bits < 32:
-        raise UnsupportedOpError(f"triton: atomic_{op.fn} needs a 32-bit or 64-bit dtype, got {dtype}", loc=op.loc)
+        raise UnsupportedOpError(
+            f"triton: atomic_{op.fn}(): expected a dtype of 32 or 64 bits, got {dtype}", loc=op.loc
+        )
     pointers, mask = _places(p, op.tensor, op.indices, op.mask, shape)
     mask = mask or p.temp("kept", _always(p, shape))
     value = p.use(op.value)

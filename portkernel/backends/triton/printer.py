@@ -110,7 +110,7 @@ class Printer:
         self._largest = max(self._largest, size)
         if size > MAX_ELEMENTS:
             raise ResourceError(
-                f"triton: a tile of {value.tile.shape} takes {size} elements, Triton allows {MAX_ELEMENTS}",
+                f"triton: tile: expected at most {MAX_ELEMENTS} elements, got {size} for {value.tile.shape}",
                 loc=self._loc,
                 hint="use smaller tiles",
             )
