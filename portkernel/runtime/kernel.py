@@ -92,19 +92,44 @@ class Kernel:
         return Eager(self)
 
     def ir(self, /, *specs: Any, **constants: Any) -> str:
-        """The text of the optimized tile IR for arguments like ``specs``: arrays, TensorSpecs, dtypes or scalars."""
+        """The text of the optimized tile IR for arguments like ``specs``: arrays, TensorSpecs, dtypes or scalars.
+
+        Raises what a launch raises for such arguments, and :class:`~portkernel.errors.KernelError` for a mistake in the
+        kernel's text.
+
+        >>> import portkernel as pk
+        >>> from portkernel.kernels.vector_add import vector_add
+        >>> array = pk.TensorSpec((1000,), "float32")
+        >>> "fn='add'" in vector_add.ir(array, array, array, B=128)
+        True
+        """
         from . import inspection
 
         return inspection.ir(self, specs, constants)
 
     def source(self, /, *specs: Any, backend: str | None = None, target: Any = None, **constants: Any) -> Text:
-        """The emitted text for arguments like ``specs``, as a string with facts. Needs no device and no device package."""
+        """The emitted text for arguments like ``specs``, as a string with facts. Needs no device and no device package.
+
+        Without ``backend`` that of the settings, else OpenCL; without ``target`` the backend's usual profile. Raises as
+        :meth:`ir`, and :class:`~portkernel.errors.TargetError` for what the target cannot do.
+
+        >>> import portkernel as pk
+        >>> from portkernel.kernels.vector_add import vector_add
+        >>> array = pk.TensorSpec((1000,), "float32")
+        >>> text = vector_add.source(array, array, array, backend="cuda", target="nvidia-a100")
+        >>> "__global__" in text, text.target.arch, text.source.entry
+        (True, 'sm_80', 'vector_add')
+        """
         from . import inspection
 
         return inspection.source(self, specs, constants, backend, target)
 
     def compile(self, /, *specs: Any, backend: str | None = None, target: Any = None, **constants: Any) -> Binary:
-        """The binary for arguments like ``specs``. Needs a compiler, and no device where the compiler needs none."""
+        """The binary for arguments like ``specs``. Needs a compiler, and no device where the compiler needs none.
+
+        Raises as :meth:`source`; MissingDependencyError where the compiler's package is absent, CompilerError where the
+        compiler refuses the text, UnsupportedOpError for NumPy, which has no compiler.
+        """
         from . import inspection
 
         return inspection.compile(self, specs, constants, backend, target)

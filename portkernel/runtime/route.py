@@ -28,7 +28,11 @@ def use(
     """Force a route for the launches inside the ``with`` block, in this thread; what is None stays as it was.
 
     ``strict`` makes every fallback, and every copy between host and device, a
-    :class:`~portkernel.errors.FallbackError`.
+    :class:`~portkernel.errors.FallbackError`. Raises :class:`~portkernel.errors.UnknownBackendError`.
+
+    >>> with use(backend="numpy", strict=True) as settings:
+    ...     settings.backend, settings.strict
+    ('numpy', True)
     """
     changes: dict[str, object] = {"backend": backend, "device": device, "strict": strict}
     if backend is not None:

@@ -18,6 +18,13 @@ def kernel_from_source(text: str, name: str | None = None, namespace: Mapping[st
     the text decorates is taken as it is. The text is kept for error messages.
 
     Raises :class:`~portkernel.errors.SourceUnavailableError` if there is no such function, and SyntaxError.
+
+    >>> import numpy as np
+    >>> negate = kernel_from_source("def negate(x):\\n    pk.store(x, (0,), -pk.load(x, (0,), (4,)))")
+    >>> x = np.arange(3)
+    >>> negate[(1,)](x, backend="numpy")
+    >>> x
+    array([ 0, -1, -2])
     """
     file = f"<portkernel {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)

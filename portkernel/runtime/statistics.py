@@ -63,7 +63,12 @@ COUNTERS = Counters()
 
 
 def snapshot() -> Stats:
-    """The counters as they stand."""
+    """The counters as they stand; ``pk.reset_stats()`` sets them to zero.
+
+    >>> reset()
+    >>> snapshot().compilations
+    0
+    """
     c = COUNTERS
     with c.lock:
         launches = {key: cell[0] for key, cell in c.cells.items() if cell[0]}
