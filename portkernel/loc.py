@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import linecache
 import unicodedata
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,6 @@ class Loc:
     @property
     def is_known(self) -> bool:
         return self.line > 0
-
-    def inlined_at(self, call_site: Loc) -> Loc:
-        return replace(self, call_site=call_site)
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}" if self.is_known else "<unknown>"

@@ -11,8 +11,7 @@ import struct
 
 import numpy as np
 
-from ...dtypes import BY_NAME, DType, Scalar
-from ...ir import Tile
+from ...dtypes import DType, Scalar
 
 POINTEE: dict[str, str] = {
     "float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "u16", "float8_e4m3fn": "u8", "float8_e5m2": "u8",
@@ -45,10 +44,6 @@ def padded_side(n: int) -> int:
 
 def padded(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(padded_side(n) for n in shape)
-
-
-def is_padded(tile: Tile) -> bool:
-    return padded(tile.shape) != tile.shape
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
@@ -92,11 +87,6 @@ def literal(value: Scalar, dtype: DType) -> str:
 def typed(value: Scalar, dtype: DType, shape: tuple[int, ...] = ()) -> str:
     """A constant tile of ``dtype``."""
     return f"tl.full({shape_text(shape) if shape else '()'}, {literal(value, dtype)}, {register(dtype)})"
-
-
-def bits_dtype(dtype: DType) -> DType:
-    """The signed integer dtype as wide as the register of ``dtype``."""
-    return BY_NAME[f"int{register_bits(dtype)}"]
 
 
 def range_of(n: int) -> str:
