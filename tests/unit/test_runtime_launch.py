@@ -441,6 +441,38 @@ def test_kernels_from_text():
     assert "pk.store(x, (0,), nothing)" in str(caught.value)
 
 
+DEBUGGED = """
+import numpy as np
+import portkernel as pk
+
+@pk.kernel
+def double(x, out, B: pk.constexpr[int] = 2):
+    i = pk.program_id(0)
+    tile = pk.load(x, (i,), (B,)) * 2
+    breakpoint()
+    pk.store(out, (i,), tile)
+
+x = np.arange(4, dtype=np.float32)
+out = np.zeros_like(x)
+double.eager[(2,)](x, out)
+print("out", out)
+"""
+
+
+def test_eager_steps_under_the_debugger(tmp_path):
+    """Each program stops at its own breakpoint, in the user's text, and shows numbers; a step is a line of it."""
+    script = tmp_path / "debugged.py"
+    script.write_text(DEBUGGED)
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, str(script)], input="p tile\nn\nc\np i, tile\nc\n", env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "-> pk.store(out, (i,), tile)" in done.stdout
+    assert "[0., 2.]" in done.stdout and "[4., 6.]" in done.stdout
+    assert "out [0. 2. 4. 6.]" in done.stdout
+
+
 def test_eager_parameters_by_position_only():
     @pk.kernel
     def scale(x, out, /, factor, *, B: pk.constexpr[int] = 8):
