@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +32,9 @@ def compile_job(job: Mapping[str, Any]) -> Entry:
     device = platforms.all_devices()[job["device"]]
     program = cl.Program(cl.Context([device]), job["text"])
     try:
-        program = program.build(list(job["options"]), cache_dir=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", cl.CompilerWarning)  # what the compiler said is kept: Entry.log
+            program = program.build(list(job["options"]), cache_dir=False)
     except cl.RuntimeError as e:
         raise Refused(str(e)) from None
     log = program.get_build_info(device, cl.program_build_info.LOG) or ""

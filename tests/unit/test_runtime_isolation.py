@@ -111,6 +111,15 @@ def test_isolation_can_be_switched_off(monkeypatch):
         run_add()
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_a_compiler_says_is_kept_and_not_shown():
+    from portkernel.runtime import opencl_build, platforms
+
+    text = "__kernel void f(__global int *a) { a[0] = a[1] | a[2] ? 2 : 3; }"
+    log = opencl_build.compile_job(opencl_build.job_for(text, platforms.all_devices()[0])).log
+    assert "warning" in log
+
+
 def test_a_real_crash_of_the_wheels_compiler():
     from portkernel.runtime import opencl_build, platforms
 
