@@ -173,7 +173,8 @@ def ratio(got: Array, want: Array, bound: Array) -> float:
         return 0.0
     if not as_dtype(got.dtype).is_float and not np.any(bound):
         return 0.0 if np.array_equal(got, want) else float("inf")
-    g, w = np.asarray(got).astype(np.float64), np.asarray(want).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a cast of a signalling NaN
+        g, w = np.asarray(got).astype(np.float64), np.asarray(want).astype(np.float64)
     limit = np.broadcast_to(bound, w.shape).astype(np.float64)
     special = ~np.isfinite(g) | ~np.isfinite(w)
     same = (g == w) | (np.isnan(g) & np.isnan(w))
@@ -183,4 +184,4 @@ def ratio(got: Array, want: Array, bound: Array) -> float:
     if not plain.any():
         return 0.0
     with np.errstate(divide="ignore", over="ignore"):
-        return float(np.max(np.abs(g - w)[plain] / limit[plain]))
+        return float(np.max(np.abs(g[plain] - w[plain]) / limit[plain]))

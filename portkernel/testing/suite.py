@@ -93,12 +93,12 @@ def _compare(name: str, got: Array, want: Array, item: Launch) -> str:
         return "" if worst <= 1 else f"{name}: error is {worst:.3g} times the bound: {_first(got, want, bound)}"
     if got.shape != want.shape or got.dtype != want.dtype:
         return f"{name}: expected {want.dtype}{want.shape}, got {got.dtype}{got.shape}"
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore"):  # ml_dtypes sets the flag for NaN
         same = np.asarray(got == want)
-    if want.dtype.kind not in "iub":
-        same = same | (np.isnan(got) & np.isnan(want))
-        if item.bits:
-            same = same & ((np.signbit(got) == np.signbit(want)) | np.isnan(want))
+        if want.dtype.kind not in "iub":
+            same = same | (np.isnan(got) & np.isnan(want))
+            if item.bits:
+                same = same & ((np.signbit(got) == np.signbit(want)) | np.isnan(want))
     return "" if same.all() else f"{name}: {_first(got, want, None, same)}"
 
 
