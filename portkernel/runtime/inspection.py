@@ -45,7 +45,7 @@ class Text(str):
 
 
 def ir(kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any]) -> str:
-    typed, chosen, _ = _bound(kernel, specs, constants, targets.find("numpy"))
+    typed, chosen, _ = _bound(kernel, specs, constants, targets.find("numpy"), f"{kernel.name}.ir()")
     settings = config.get()
     return print_func(lower(kernel.parsed, typed.types, chosen, settings, stages_of(kernel.parsed.name, settings)))
 
@@ -53,43 +53,49 @@ def ir(kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any]) -> st
 def source(
     kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], backend: str | None, target: str | Target | None
 ) -> Text:
-    return Text(_emitted(kernel, specs, constants, backend, target)[1])
+    return Text(_emitted(kernel, specs, constants, backend, target, f"{kernel.name}.source()")[1])
 
 
 def compile(
     kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], backend: str | None, target: str | Target | None
 ) -> Binary:
     """Raises MissingDependencyError where the compiler's package is absent, CompilerError where it refuses the text."""
-    emitted = _emitted(kernel, specs, constants, backend, target)[1]
+    emitted = _emitted(kernel, specs, constants, backend, target, f"{kernel.name}.compile()")[1]
     return drivers.find(emitted.backend).binary(emitted)
 
 
 def _emitted(
-    kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], backend: str | None, target: str | Target | None
+    kernel: Kernel,
+    specs: Sequence[Any],
+    constants: Mapping[str, Any],
+    backend: str | None,
+    target: str | Target | None,
+    where: str,
 ) -> tuple[Func, Source]:
+    """The tile function and its text; ``where`` begins the messages, as in ``add.source()``."""
     name = backend or config.get().backend or "opencl"
-    check_backend(name, f"{kernel.name}.source()")
+    check_backend(name, where)
     found = backends.find(name)
     if target is None:
         target = DEFAULT_TARGETS.get(name, "opencl-cpu")
     profile = targets.find(target) if isinstance(target, str) else target
     if not isinstance(profile, Target):
         raise ArgumentTypeError(
-            f"{kernel.name}.source(): target: expected a profile or its name, got {type(target).__name__}",
+            f"{where}: target: expected a profile or its name, got {type(target).__name__}",
             hint="the profiles are " + ", ".join(targets.profiles()),
         )
-    typed, chosen, options = _bound(kernel, specs, constants, profile)
+    typed, chosen, options = _bound(kernel, specs, constants, profile, where)
     return emit(kernel.parsed, typed.types, chosen, found, profile, options, config.get())
 
 
 def _bound(
-    kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], target: Target
+    kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], target: Target, where: str
 ) -> tuple[Typed, dict[str, object], Any]:
     fn = kernel.parsed
     bound = bind(kernel.name, fn.params, specs, constants, kernel.configs)
     for option, value in (("backend", bound.backend), ("device", bound.device)):
         if value is not None:
-            raise ArgumentTypeError(f"{kernel.name}.ir(): {option}: expected no such option, got {value!r}")
+            raise ArgumentTypeError(f"{where}: {option}: expected no such option, got {value!r}")
     typed = type_specs(kernel.name, bound.runtime)
     chosen, options = configured(kernel.name, bound, kernel.configs[0] if kernel.configs else None)
     sizes = choose_sizes(fn, typed.types, chosen, typed.dims, target)

@@ -514,6 +514,14 @@ def test_no_opencl_platform(monkeypatch):
     assert opencl.Driver().devices() == ()
 
 
+@pytest.mark.parametrize("method", ["ir", "source", "compile"])
+def test_options_that_a_method_has_not(method):
+    with pytest.raises(
+        errors.ArgumentTypeError, match=rf"add\.{method}\(\): device: expected no such option, got 'cpu'"
+    ):
+        getattr(add, method)(*arrays(), device="cpu")
+
+
 def test_targets_that_are_none():
     with pytest.raises(
         errors.ArgumentTypeError, match=r"add.source\(\): target: expected a profile or its name, got int"
