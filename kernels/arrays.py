@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -185,7 +186,7 @@ def merge(first: int, last: int, *views: View) -> tuple[View, ...] | None:
         step = 0
         if size:
             axes = [(n, s) for n, s in zip(v.shape[first:last], v.strides[first:last], strict=True) if n != 1]
-            if any(a != n * b for (_, a), (n, b) in zip(axes, axes[1:], strict=False)):
+            if any(a != n * b for (_, a), (n, b) in pairwise(axes)):
                 return None
             step = axes[-1][1] if axes else 0
         found.append(
