@@ -1,0 +1,70 @@
+"""Folds along either axis: sum, max, argmax; running sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..model import Case, Contest, Suite
+from .library import cdiv, kernel, launch, normal, peer_module, relative_error
+
+_NUMPY: dict[str, Callable[..., Any]] = {"sum": np.sum, "max": np.max, "argmax": np.argmax}
+_TORCH = {"sum": "sum", "max": "amax", "argmax": "argmax"}
+
+
+def _fold(which: str, m: int, n: int, axis: int, dtype: str, device: str | None) -> Contest:
+    x = normal((m, n), dtype)
+    view = x if axis == 1 else x.T
+    ours = np.zeros(view.shape[0], np.int64 if which == "argmax" else dtype)
+    theirs = ours.copy()
+    fold = _NUMPY[which]
+    run = launch(
+        kernel("reduce", f"reduce_{which}"), lambda meta: (cdiv(view.shape[0], meta["BM"]),), (view, ours), device
+    )
+    torch = peer_module("torch")
+    peers: dict[str, Callable[[], object]] = {"numpy": lambda: fold(x, axis=axis, out=theirs)}
+    if torch is not None:
+        tx, function = torch.from_numpy(x), getattr(torch, _TORCH[which])
+        peers["torch"] = lambda: function(tx, axis)
+    allowed = 1e-4 if dtype == "float32" else 0.01
+    return Contest(run, peers, float(x.nbytes + ours.nbytes), float(x.size), relative_error(ours, theirs, allowed))
+
+
+def _cumsum(m: int, n: int, device: str | None) -> Contest:
+    x = normal((m, n))
+    ours, theirs = (np.zeros_like(x) for _ in range(2))
+    run = launch(kernel("cumsum", "cumsum"), lambda meta: (cdiv(m, meta["BM"]),), (x, ours), device)
+    torch = peer_module("torch")
+    peers: dict[str, Callable[[], object]] = {"numpy": lambda: np.cumsum(x, axis=1, out=theirs)}
+    if torch is not None:
+        tx, out = torch.from_numpy(x), torch.empty((m, n))
+        peers["torch"] = lambda: torch.cumsum(tx, 1, out=out)
+    return Contest(run, peers, 2.0 * x.nbytes, float(x.size), relative_error(ours, theirs, 1e-4))
+
+
+def _case(which: str, axis: int, dtype: str, quick: bool = False) -> Case:
+    label = f"{which} 4096×4096 axis {axis} {dtype}"
+    return Case(label, lambda device: _fold(which, 4096, 4096, axis, dtype, device), quick)
+
+
+def _whole(which: str) -> Case:
+    """10⁸ elements to one, as one row for each of 64 programs would see them, folded over the second axis."""
+    return Case(f"{which} of 64×1562500", lambda device: _fold(which, 64, 1_562_500, 1, "float32", device))
+
+
+SUITES = (
+    Suite(
+        "reduce", "folds along an axis", "fastest", 0.9,
+        (
+            *(_case(w, axis, "float32", True) for w in _NUMPY for axis in (0, 1)),
+            *(_case(w, axis, "float16") for w in _NUMPY for axis in (0, 1)),
+            *(_whole(w) for w in _NUMPY),
+        ),
+    ),
+    Suite(
+        "cumsum", "running sums", "fastest", 0.9,
+        (Case("4096×4096", lambda device: _cumsum(4096, 4096, device), True),),
+    ),
+)  # fmt: skip
