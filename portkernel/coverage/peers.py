@@ -35,26 +35,26 @@ def matmul(args: Arguments) -> Array:
 def conv2d(args: Arguments, constants: Arguments) -> Array:
     from ..catalog import package
 
-    library = __import__(f"{package().__name__}.conv2d", fromlist=["reference_conv2d"])
+    library = __import__(f"{package().__name__}.conv.reference", fromlist=["forward", "activated"])
     out = args["out"]
     x, weight = ((t.astype(out.dtype) if t.dtype.kind in "iu" else wide(t)) for t in (args["x"], args["weight"]))
-    named = [constants[name] for name in ("STRIDE", "PADDING", "DILATION", "GROUPS")]
-    found: Array = library.reference_conv2d(x, weight, *named)
+    padding = [(args[name], args[name]) for name in ("front", "top", "left")]
+    found: Array = library.forward(x, weight, constants["STRIDE"], constants["DILATION"], padding, constants["GROUPS"])
     if constants["BIAS"]:
-        found = found + args["bias"][:, None, None]
-    return found.astype(out.dtype, copy=False)
+        found = found + args["bias"][:, None, None, None]
+    return np.asarray(library.activated(found, constants["ACTIVATION"])).astype(out.dtype, copy=False)
 
 
 def reduce_sum(args: Arguments) -> Array:
-    return np.asarray(wide(args["x"]).sum(axis=1))
+    return np.asarray(wide(args["x"]).sum(axis=(1, 3)))[..., None]
 
 
 def reduce_max(args: Arguments) -> Array:
-    return np.asarray(args["x"].max(axis=1))
+    return np.asarray(args["x"].max(axis=(1, 3)))[..., None]
 
 
 def reduce_argmax(args: Arguments) -> Array:
-    return np.asarray(args["x"].argmax(axis=1))
+    return np.asarray(args["x"].argmax(axis=3)).reshape(args["out"].shape)
 
 
 def softmax(args: Arguments) -> Array:
