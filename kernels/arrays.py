@@ -57,6 +57,31 @@ def empty(like: Any, shape: Shape, dtype: pk.DType) -> Any:
             return np.empty(shape, dtype.np)
 
 
+def from_host(like: Any, x: np.ndarray) -> Any:
+    """``x`` in the library and on the device of ``like``; a copy unless that is host memory."""
+    match library(like):
+        case "torch":
+            return sys.modules["torch"].from_numpy(x).to(like.device)
+        case "cupy":
+            with like.device:
+                return sys.modules["cupy"].asarray(x)
+        case "pyopencl":
+            return sys.modules["pyopencl.array"].to_device(like.queue, x)
+        case _:
+            return x
+
+
+def to_host(x: Any) -> np.ndarray:
+    """``x`` as a NumPy array: waits for its device, and copies if it lies elsewhere."""
+    match library(x):
+        case "torch":
+            return np.asarray(x.detach().cpu())
+        case "cupy" | "pyopencl":
+            return np.asarray(x.get())
+        case _:
+            return np.asarray(x)
+
+
 def result(where: str, out: Any, like: Any, shape: Shape, dtypes: Sequence[pk.DType]) -> Any:
     """``out`` once its shape and dtype have been checked, or a new array of ``dtypes[0]`` if it is None.
 

@@ -27,7 +27,7 @@ def matmul_sizes(m: int, n: int, k: int, target: targets.Target, dtype: str = "f
 
 def product_shapes(m: int, n: int, k: int) -> dict[str, tuple[int, ...]]:
     """The arguments of the matmul kernel; the unused ones are a again."""
-    spare = {name: (m, k) for name in ("scale", "bias", "residual")}
+    spare = dict.fromkeys(("scale", "bias", "residual"), (m, k))
     return {"a": (m, k), "b": (k, n), **spare, "out": (m, n), "alpha": (), "beta": ()}
 
 
@@ -106,7 +106,7 @@ def test_every_kernel_within_its_bounds(entry: catalog.Entry, target: targets.Ta
         types = {
             p.name: tensor(shapes[p.name], problem.args[p.name].dtype.name)
             if p.name in shapes
-            else pk.ir.Tile((), pk.float32)
+            else pk.ir.Tile((), pk.int32 if isinstance(problem.args[p.name], int) else pk.float32)
             for p in fn.params
             if not p.constexpr
         }
