@@ -7,6 +7,7 @@ has no word for it (``erf``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -35,14 +36,16 @@ def matmul(args: Arguments) -> Array:
 def conv2d(args: Arguments, constants: Arguments) -> Array:
     from ..catalog import package
 
-    library = __import__(f"{package().__name__}.conv.reference", fromlist=["forward", "activated"])
+    name = package().__name__
+    library = import_module(f"{name}.conv.reference")
+    activate = import_module(f"{name}.activations").reference
     out = args["out"]
     x, weight = ((t.astype(out.dtype) if t.dtype.kind in "iu" else wide(t)) for t in (args["x"], args["weight"]))
     padding = [(args[name], args[name]) for name in ("front", "top", "left")]
     found: Array = library.forward(x, weight, constants["STRIDE"], constants["DILATION"], padding, constants["GROUPS"])
     if constants["BIAS"]:
         found = found + args["bias"][:, None, None, None]
-    return np.asarray(library.activated(found, constants["ACTIVATION"])).astype(out.dtype, copy=False)
+    return np.asarray(activate(found, constants["ACTIVATION"])).astype(out.dtype, copy=False)
 
 
 def reduce_sum(args: Arguments) -> Array:
