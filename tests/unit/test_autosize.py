@@ -34,6 +34,7 @@ def product_shapes(m: int, n: int, k: int) -> dict[str, tuple[int, ...]]:
 def sizes(kernel, shapes: dict[str, tuple[int, ...]], target: targets.Target, dtype: str = "float32") -> dict[str, int]:
     fn = kernel.parsed
     types = {name: argument(shape, dtype) for name, shape in shapes.items()}
+    types |= {p.name: pk.ir.Tile((), pk.int32) for p in fn.params if not p.constexpr and p.name not in types}
     constants = {p.name: p.default for p in fn.params if p.constexpr}
     return choose_sizes(fn, types, constants, shapes, target)
 
