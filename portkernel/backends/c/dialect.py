@@ -65,6 +65,9 @@ class Dialect:
     pointer_offsets: ClassVar[bool] = False
     """Whether a buffer cannot start at any element, so that an offset follows each pointer."""
 
+    half_vectors: ClassVar[bool] = False
+    """Whether vectors of float16 go through the prelude's ``unpack_half`` and ``pack_half``."""
+
     # --- types ---------------------------------------------------------------------------------------------------
 
     def scalar_type(self, dtype: DType) -> str:
@@ -177,7 +180,7 @@ class Dialect:
         return f"{base}[{index.text}] = {value};"
 
     def read_half(self, pointer: Pointer, base: str, index: Expr, lanes: int) -> str | None:
-        """float16 elements as float registers, where the language has a built-in for it."""
+        """float16 elements as float registers, where the language has a built-in for it that reads at any address."""
         return None
 
     def write_half(self, pointer: Pointer, base: str, index: Expr, value: str, lanes: int) -> str | None:

@@ -126,6 +126,8 @@ def read_elem(e: Emitter, op: s.ReadElem) -> Expr:
     text = e.dialect.read(pointer, e.use(op.pointer).text, e.use(op.index), type.lanes, op.aligned)
     if pointer.dtype.is_bool:
         return e.dialect.truth(Expr(text), type.lanes)
+    if pointer.dtype == float16 and type.lanes > 1 and e.dialect.half_vectors:
+        return e.request("unpack_half", None, type.lanes, Expr(text))
     small = SMALL.get(pointer.dtype.name)
     return Expr(text) if small is None else e.request(f"load_{small}", None, type.lanes, Expr(text))
 
@@ -141,7 +143,9 @@ def write_elem(e: Emitter, op: s.WriteElem) -> Expr | None:
             e.out.line(half)
             return None
     small = SMALL.get(pointer.dtype.name)
-    if small is not None:
+    if pointer.dtype == float16 and lanes > 1 and e.dialect.half_vectors:
+        value = e.request("pack_half", None, lanes, value.unrounded or value)
+    elif small is not None:
         value = e.request(f"store_{small}", None, lanes, value)
     elif pointer.dtype.is_bool:
         value = e.dialect.byte(value, lanes)

@@ -36,10 +36,11 @@ from . import layout, plan
 from .build import Index, SimtBuilder, Values
 from .lower_atomic import lower_atomic
 from .lower_dot import lower_dot
+from .lower_edge import guarded
 from .lower_elementwise import compute, element
 from .lower_fill import fill
 from .lower_fold import lower_reduce, lower_scan
-from .lower_memory import guarded, open_box, scatter_element, store_element
+from .lower_memory import open_box, scatter_element, store_element
 from .lower_vector import lanes_for
 from .plan import tensors_touched
 from .state import State, Storage

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from ...ir import Value
 from .build import Index
 from .layout import Layout, Rows
+from .lower_edge import guarded
 from .lower_elementwise import element
-from .lower_memory import guarded
 from .lower_vector import lanes_for
 from .state import State, Storage
 

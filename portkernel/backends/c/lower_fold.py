@@ -14,8 +14,8 @@ from ...ir.simt import Lane, Vec
 from ...lang.functions import FOLDS
 from .build import Index, Values
 from .layout import Cyclic
+from .lower_edge import guarded
 from .lower_elementwise import element
-from .lower_memory import guarded
 from .lower_vector import lanes_for
 from .state import State, Storage
 

@@ -25,6 +25,9 @@ ONE_LANE: dict[str, str] = {"pow": "iu", "mod": "f", "floordiv": "f"}
 """Pieces of prelude that vectors go through lane by lane: those with loops, and those on fmod, of which PoCL 3.0's vector
 form for double is wrong in the last digits of the quotient."""
 
+ONE_LANE_UNARY = frozenset({"sin", "cos", "tan"})
+"""Built-ins that vectors go through lane by lane: PoCL 3.0's vector forms lose large arguments."""
+
 EXACT = frozenset({"abs", "neg", "sign", "floor", "ceil", "trunc", "round", "max", "min"})
 """Their result is a value of the operand's dtype already: no rounding of the small floats."""
 

@@ -77,6 +77,17 @@ FN f32 NAME(u16 h) {
         "  n = a >= (u32)(0x7f800000u) ? (u32)(0x7c00u) | (a == (u32)(0x7f800000u) ? (u32)(0u) : p) : n;",
         16,
     ),
+    # Through a register of their own: PoCL 3.0's vector forms want an address aligned to the whole vector.
+    "unpack_half": """
+FN f32 NAME(u16 h) { return vload_halfLANES(0, (const half*)&h); }
+""",
+    "pack_half": """
+FN u16 NAME(f32 x) {
+  u16 h;
+  vstore_halfLANES_rte(x, 0, (half*)&h);
+  return h;
+}
+""",
     "load_bf16": """
 FN f32 NAME(u16 h) { return bits_f32(to_u32(h) << 16); }
 """,
