@@ -184,7 +184,11 @@ class View:
                 )
             case name:
                 tricks = sys.modules["cupy"].lib.stride_tricks if name == "cupy" else np.lib.stride_tricks
-                return tricks.as_strided(base, self.shape, tuple(s * base.dtype.itemsize for s in self.strides))
+                size = base.dtype.itemsize
+                # NumPy's tricks know only its own dtypes
+                plain = base if base.dtype.isbuiltin == 1 else base.view(f"u{size}")
+                found = tricks.as_strided(plain, self.shape, tuple(s * size for s in self.strides))
+                return found if plain is base else found.view(base.dtype)
 
 
 def strides_of(x: Any) -> Shape:

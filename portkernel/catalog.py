@@ -184,4 +184,4 @@ def ratio(got: Array, want: Array, bound: Array) -> float:
     if not plain.any():
         return 0.0
     with np.errstate(divide="ignore", over="ignore"):
-        return float(np.max(np.abs(g - w)[plain] / limit[plain]))
+        return float(np.max(np.abs(g[plain] - w[plain]) / limit[plain]))

@@ -9,7 +9,7 @@ import portkernel as pk
 from portkernel.dtypes import dot_accumulator
 
 from ..matmul.fused import block, put
-from .forward import INF, masked
+from .forward import CONFIGS, INF, masked
 
 
 @pk.kernel(name="attention_delta")
@@ -31,7 +31,7 @@ def weights_of(scores, lse):
     return pk.where(scores == -INF, 0.0, pk.exp(scores - pk.where(lse == -INF, 0.0, lse)))
 
 
-@pk.kernel(name="attention_query_gradient")
+@pk.kernel(name="attention_query_gradient", configs=CONFIGS)
 def query_kernel(
     grad, q, k, v, mask, lse, delta, dq, scale,
     HEAD: pk.constexpr[int],
@@ -67,7 +67,7 @@ def query_kernel(
     put(dq, (b, h, i, 0), acc * pk.astype(scale, wide))
 
 
-@pk.kernel(name="attention_key_gradient")
+@pk.kernel(name="attention_key_gradient", configs=CONFIGS)
 def key_kernel(
     grad, q, k, v, mask, lse, delta, dk, dv, scale,
     HEAD: pk.constexpr[int],

@@ -8,6 +8,8 @@ from portkernel.dtypes import dot_accumulator
 from ..matmul.fused import block, put
 
 INF = float("inf")
+CONFIGS = (pk.Config(), pk.Config(BM=32, BN=32), pk.Config(BM=16, BN=16), pk.Config(BM=8, BN=8))
+"""The automatic sizes, then less for devices whose local memory does not hold the tiles of so many features."""
 
 
 def masked(scores, tile, rows, cols, keys, MASK, CAUSAL):
@@ -22,7 +24,7 @@ def masked(scores, tile, rows, cols, keys, MASK, CAUSAL):
     return pk.where(allowed, scores, -INF)
 
 
-@pk.kernel(name="attention")
+@pk.kernel(name="attention", configs=CONFIGS)
 def attention_kernel(
     q, k, v, mask, out, lse, scale,
     HEAD: pk.constexpr[int],
