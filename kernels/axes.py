@@ -112,6 +112,15 @@ class Folding:
     result: Array
     out: Array
     given: Array | None = None
+    steps: Shape = ()
+    """Strides that lay an array of the result's shape out as row-major (K0, K1)."""
+
+    def twin(self, dtype: pk.DType) -> tuple[Array, Array]:
+        """Another output of the result's shape, and its view ``(K0, K1)``."""
+        k0, k1 = (int(n) for n in self.out.shape)
+        flat = empty(self.result, (k0 * k1,), dtype)
+        shape = tuple(int(n) for n in self.result.shape)
+        return view(flat, shape, self.steps), view(flat, (k0, k1), (k1, 1))
 
     def deliver(self, **route: object) -> Array:
         """The output to return, once the kernel has run."""
@@ -214,4 +223,7 @@ def _fold(
     if size[1] == 1 and contiguous_kept and not side:  # a row of kept elements at a time
         size, *step = ((c[0], c[3], c[2], c[1]) for c in (size, *step))
     views = tuple(view(a, size, s) for a, s in zip(arrays, step[:-1], strict=True))
-    return Folding(views, out, view(out, (size[0], size[2]), (step[-1][0], step[-1][2])))
+    final = [1 if i in axes else n for i, n in enumerate(shape)]
+    laid = row_major(final, [i for i in order if i not in axes])
+    laid = laid if keepdims else tuple(s for i, s in enumerate(laid) if i not in axes)
+    return Folding(views, out, view(out, (size[0], size[2]), (step[-1][0], step[-1][2])), steps=laid)

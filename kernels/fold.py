@@ -22,6 +22,11 @@ FLOATS = (pk.float16, pk.bfloat16, pk.float32, pk.float64)
 DTYPES = (*FLOATS, *INTEGERS)
 
 
+def floating(dtype: pk.DType) -> pk.DType:
+    """The type of a mean: integers give float32 (many accelerators have no float64)."""
+    return dtype if dtype.is_float else pk.float32
+
+
 # --- the kernel ---------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from portkernel.errors import ArgumentTypeError
 
 from .arrays import dtype_of, normal_axes
 from .axes import broadcast
-from .fold import DTYPES, INF, Array, Axis, fold, reduce_axes, terms
+from .fold import DTYPES, INF, Array, Axis, floating, fold, reduce_axes, terms
 
 # --- what NumPy calls them ----------------------------------------------------------------------------------
 
@@ -21,11 +21,6 @@ from .fold import DTYPES, INF, Array, Axis, fold, reduce_axes, terms
 def _wide(dtype: pk.DType) -> pk.DType:
     """NumPy's type of a sum: integers widen, floats stay."""
     return dtype if dtype.is_float else pk.dtypes.accumulator(dtype)
-
-
-def floating(dtype: pk.DType) -> pk.DType:
-    """The type of a mean: integers give float32 (many accelerators have no float64)."""
-    return dtype if dtype.is_float else pk.float32
 
 
 def sum(
