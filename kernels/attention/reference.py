@@ -58,16 +58,17 @@ def _relative(t: Truth) -> np.ndarray:
     return np.asarray(2 * gamma(t.q.shape[-1] + 4, t.wide) * size + (2 * (finite + t.k.shape[2]) + 60) * u)
 
 
-def _tiny(dtype: pk.DType) -> float:
-    """What a value of ``dtype`` may lose below its smallest normal number."""
-    return float(2.0 ** (2 - (1 << (dtype.exponent - 1)) - dtype.mantissa))
+def _tiny(t: Truth) -> float:
+    """What a small weight may lose: all of it below the smallest normal of ``wide``, then half a step of ``dtype``."""
+    step = 2.0 ** (2 - (1 << (t.dtype.exponent - 1)) - t.dtype.mantissa)
+    return float(2.0 ** (2 - (1 << (t.wide.exponent - 1))) + step)
 
 
 def bounds(t: Truth) -> dict[str, np.ndarray]:
     """The errors of out and lse that ``scaled_dot_product_attention`` allows."""
     relative = _relative(t)
     size = t.weights @ np.abs(t.v)
-    lost = _tiny(t.dtype) * np.abs(t.v).sum(axis=-2, keepdims=True)
+    lost = _tiny(t) * np.abs(t.v).sum(axis=-2, keepdims=True)
     out = size * (relative + 2 * unit_roundoff(t.dtype)) + lost + rounding(t.out, t.dtype)
     lse = relative[..., 0] + 4 * unit_roundoff(t.wide) * np.where(np.isfinite(t.lse), np.abs(t.lse), 0)
     return {"out": out, "lse": lse}
@@ -102,10 +103,10 @@ def gradient_bounds(t: Truth, grad: np.ndarray) -> dict[str, np.ndarray]:
     size = t.weights * (change + delta)
     of_slope = size * (relative + rounded + 4 * unit_roundoff(wide)) + t.weights * (
         gamma(t.v.shape[-1] + 2, wide) * change + of_delta
-    ) + _tiny(t.dtype)  # fmt: skip
+    ) + _tiny(t) * (1 + change + delta)  # fmt: skip
     rows = t.q.shape[1] // max(1, t.groups) * t.q.shape[2]
     down, across = gamma(rows + 4, wide), gamma(t.k.shape[2] + 4, wide)
-    of_weights = t.weights * (relative + rounded) + _tiny(t.dtype)
+    of_weights = t.weights * (relative + rounded) + _tiny(t)
     found, scale = gradients(t, grad), abs(t.scale)
     query = scale * (of_slope + across * size) @ np.abs(t.k)
     key = _gather(scale * (of_slope + down * size).swapaxes(-1, -2) @ np.abs(t.q), t.groups)
