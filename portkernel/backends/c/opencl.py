@@ -82,6 +82,7 @@ class OpenCL(Dialect):
             return super().write(pointer, base, index, value, lanes, aligned)
         return f"vstore{lanes}({value}, 0, {base} + {index.at(UNARY)});"
 
+    # Vectors are read as bits: LLVM narrows comparisons of what it knows to come from half, and then goes lane by lane.
     def read_half(self, pointer: Pointer, base: str, index: Expr, lanes: int) -> str | None:
         return f"vload_half({self._half(pointer, 'const half*', base, index)})" if lanes == 1 else None
 

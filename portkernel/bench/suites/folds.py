@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..model import Case, Contest, Suite
-from .library import cdiv, kernel, launch, normal, peer_module, relative_error
+from .library import HOST, cdiv, kernel, launch, normal, peer_module, relative_error
 
 _NUMPY: dict[str, Callable[..., Any]] = {"sum": np.sum, "max": np.max, "argmax": np.argmax}
 _TORCH = {"sum": "sum", "max": "amax", "argmax": "argmax"}
@@ -16,18 +16,23 @@ _TORCH = {"sum": "sum", "max": "amax", "argmax": "argmax"}
 
 def _fold(which: str, shape: tuple[int, ...], axis: int | None, dtype: str, device: str | None) -> Contest:
     x = normal(shape, dtype)
-    fold = _NUMPY[which]
-    theirs = np.zeros(() if axis is None else np.delete(shape, axis), np.int64 if which == "argmax" else dtype)
-    ours = theirs.copy()
-    function = kernel("arg_reduce" if which == "argmax" else "reduce", which)
-    run = lambda: function(x, axis, out=ours, backend="opencl", device=device)  # noqa: E731
+    kept = () if axis is None else tuple(n for d, n in enumerate(shape) if d != axis)
+    ours, theirs = (np.zeros(kept, np.int64 if which == "argmax" else dtype) for _ in range(2))
+    numpy_fold = _NUMPY[which]
+    own = kernel("arg_reduce" if which == "argmax" else "reduce", which)
     torch = peer_module("torch")
-    peers: dict[str, Callable[[], object]] = {"numpy": lambda: fold(x, axis=axis, out=theirs)}
+    peers: dict[str, Callable[[], object]] = {"numpy": lambda: numpy_fold(x, axis=axis, out=theirs)}
     if torch is not None:
-        tx, other = torch.from_numpy(x), getattr(torch, _TORCH[which])
-        peers["torch"] = (lambda: other(tx)) if axis is None else (lambda: other(tx, axis))
-    allowed = 1e-4 if dtype == "float32" else 0.01
-    return Contest(run, peers, float(x.nbytes + ours.nbytes), float(x.size), relative_error(ours, theirs, allowed))
+        tx, function = torch.from_numpy(x), getattr(torch, _TORCH[which])
+        over = () if axis is None else (axis,)
+        peers["torch"] = lambda: function(tx, *over)
+    return Contest(
+        lambda: own(x, axis=axis, out=ours, backend=HOST, device=device),
+        peers,
+        float(x.nbytes + ours.nbytes),
+        float(x.size),
+        relative_error(ours, theirs, 1e-4 if dtype == "float32" else 0.01),
+    )
 
 
 def _cumsum(m: int, n: int, device: str | None) -> Contest:
@@ -42,20 +47,20 @@ def _cumsum(m: int, n: int, device: str | None) -> Contest:
     return Contest(run, peers, 2.0 * x.nbytes, float(x.size), relative_error(ours, theirs, 1e-4))
 
 
-def _case(which: str, axis: int, dtype: str, quick: bool = False) -> Case:
-    label = f"{which} 4096×4096 axis {axis} {dtype}"
+def _case(which: str, axis: int | None, dtype: str, quick: bool = False) -> Case:
+    label = f"{which} 4096×4096 {'whole' if axis is None else f'axis {axis}'} {dtype}"
     return Case(label, lambda device: _fold(which, (4096, 4096), axis, dtype, device), quick)
 
 
 def _whole(which: str) -> Case:
-    return Case(f"{which} of 10^8", lambda device: _fold(which, (10**8,), None, "float32", device))
+    return Case(f"{which} of 100,000,000", lambda device: _fold(which, (100_000_000,), None, "float32", device))
 
 
 SUITES = (
     Suite(
         "reduce", "folds along an axis", "fastest", 0.9,
         (
-            *(_case(w, axis, "float32", True) for w in _NUMPY for axis in (0, 1)),
+            *(_case(w, axis, "float32", axis is not None) for w in _NUMPY for axis in (0, 1, None)),
             *(_case(w, axis, "float16") for w in _NUMPY for axis in (0, 1)),
             *(_whole(w) for w in _NUMPY),
         ),

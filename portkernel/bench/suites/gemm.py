@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..model import Case, Contest, Peer, Suite
-from .library import Array, cdiv, kernel, launch, normal, relative_error
+from .library import HOST, Array, kernel, normal, peer_module, relative_error
 
 SHAPES = (
     (256, 256, 256), (512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (1000, 1001, 999),
@@ -18,14 +18,9 @@ _QUICK = {(256, 256, 256), (1024, 1024, 1024), (128, 768, 768)}
 def product(m: int, k: int, n: int, dtype: str, device: str | None) -> Contest:
     a, b = normal((m, k), dtype), normal((k, n), dtype)
     ours, theirs = (np.zeros((m, n), dtype) for _ in range(2))
-    bias = np.zeros(1, dtype)
-    found = kernel("matmul", "matmul")
-    run = launch(
-        found, lambda meta: (cdiv(m, meta["BM"]), cdiv(n, meta["BN"])), (a, b, bias, ours), device,
-        BIAS=False, ACTIVATION="none",
-    )  # fmt: skip
+    matmul = kernel("matmul", "matmul")
     return Contest(
-        run,
+        lambda: matmul(a, b, ours, backend=HOST, device=device),
         {"numpy": lambda: np.matmul(a, b, out=theirs)},
         bytes=float(a.nbytes + b.nbytes + ours.nbytes),
         flops=2.0 * m * n * k,
@@ -33,24 +28,43 @@ def product(m: int, k: int, n: int, dtype: str, device: str | None) -> Contest:
     )
 
 
+def batched(device: str | None) -> Contest:
+    """12 heads of 128 × 64 × 128."""
+    a, b = normal((12, 128, 64)), normal((12, 64, 128))
+    ours, theirs = (np.zeros((12, 128, 128), np.float32) for _ in range(2))
+    matmul = kernel("matmul", "matmul")
+    return Contest(
+        lambda: matmul(a, b, ours, backend=HOST, device=device),
+        {"numpy": lambda: np.matmul(a, b, out=theirs)},
+        bytes=float(a.nbytes + b.nbytes + ours.nbytes),
+        flops=2.0 * 12 * 128 * 64 * 128,
+        error=relative_error(ours, theirs, 1e-5),
+    )
+
+
 def _case(m: int, k: int, n: int, dtype: str) -> Case:
     return Case(f"{m}×{k}×{n}", lambda device: product(m, k, n, dtype, device), (m, k, n) in _QUICK)
 
 
-def _gemv(m: int, n: int, device: str | None) -> Contest:
-    return product(m, n, 1, "float32", device)
+def _gemv(m: int, n: int, transposed: bool, device: str | None) -> Contest:
+    a, x = normal((m, n)), normal((n,))
+    a = a.T if transposed else a
+    ours, theirs = (np.zeros(m, np.float32) for _ in range(2))
+    matmul = kernel("matmul", "matmul")
+    return Contest(
+        lambda: matmul(a, x, ours, backend=HOST, device=device),
+        {"numpy": lambda: np.matmul(a, x, out=theirs)},
+        bytes=float(a.nbytes),
+        flops=2.0 * m * n,
+        error=relative_error(ours, theirs, 1e-4),
+    )
 
 
 def _int8(m: int, k: int, n: int, device: str | None) -> Contest:
-    from .library import peer_module
-
     rng = np.random.default_rng(1)
     a, b = (rng.integers(-128, 128, s).astype(np.int8) for s in ((m, k), (k, n)))
     ours = np.zeros((m, n), np.int32)
-    run = launch(
-        kernel("matmul", "matmul"), lambda meta: (cdiv(m, meta["BM"]), cdiv(n, meta["BN"])),
-        (a, b, np.zeros(1, np.int32), ours), device, BIAS=False, ACTIVATION="none",
-    )  # fmt: skip
+    matmul = kernel("matmul", "matmul")
     torch = peer_module("torch")
     peers = {}
     if torch is not None:
@@ -61,11 +75,19 @@ def _int8(m: int, k: int, n: int, device: str | None) -> Contest:
         want: Array = a.astype(np.float64) @ b.astype(np.float64)
         return 0.0 if np.array_equal(want, ours) else float("inf")
 
-    return Contest(run, peers, float(a.nbytes + b.nbytes + ours.nbytes), 2.0 * m * n * k, error)
+    return Contest(
+        lambda: matmul(a, b, ours, backend=HOST, device=device),
+        peers,
+        float(a.nbytes + b.nbytes + ours.nbytes),
+        2.0 * m * n * k,
+        error,
+    )
 
 
 def _products(name: str, dtype: str, aim: float, peer: Peer = "numpy") -> Suite:
-    return Suite(name, f"matrix product, {dtype}", peer, aim, tuple(_case(*s, dtype) for s in SHAPES), dtype)
+    cases = tuple(_case(*s, dtype) for s in SHAPES)
+    more = (Case("12×128×64×128", batched),) if dtype == "float32" else ()
+    return Suite(name, f"matrix product, {dtype}", peer, aim, cases + more, dtype)
 
 
 SUITES = (
@@ -73,7 +95,10 @@ SUITES = (
     _products("gemm-fp64", "float64", 0.85),
     Suite(
         "gemv", "matrix times vector", "numpy", 0.9,
-        (Case("4096×4096", lambda device: _gemv(4096, 4096, device), True),),
+        (
+            Case("4096×4096", lambda device: _gemv(4096, 4096, False, device), True),
+            Case("4096×4096 transposed", lambda device: _gemv(4096, 4096, True, device)),
+        ),
     ),
     Suite(
         "gemm-int8", "matrix product, int8 to int32", "torch", 0.2,

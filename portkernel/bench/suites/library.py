@@ -14,6 +14,8 @@ from ... import catalog
 from ..model import Run
 
 Array = NDArray[Any]
+HOST = "opencl"
+"""The backend that runs on the CPU."""
 Grid = Callable[[Any], tuple[int, ...]]
 
 
@@ -29,7 +31,7 @@ def kernel(module: str, name: str) -> Any:
 def launch(found: Any, grid: Grid, args: Sequence[object], device: str | None, **constants: object) -> Run:
     """A launch on the host's OpenCL device called ``device``."""
     launcher = found[grid]
-    return lambda: launcher(*args, **constants, backend="opencl", device=device)
+    return lambda: launcher(*args, **constants, backend=HOST, device=device)
 
 
 def normal(shape: tuple[int, ...], dtype: object = np.float32) -> Array:
