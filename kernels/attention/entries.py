@@ -92,7 +92,7 @@ ENTRIES = (
     Entry(
         "attention",
         attention_kernel,
-        (pk.float32, pk.float64, pk.float16, pk.bfloat16),
+        (pk.float32, pk.float64, pk.float16),
         (
             Case("4×128, 32 wide", _forward((1, 4, 4, 128, 128, 32, 32))),
             Case("1×1, 1 wide", _forward((1, 1, 1, 1, 1, 1, 1))),

@@ -139,7 +139,7 @@ ENTRIES = (
     Entry(
         "matmul_rows",
         rows_kernel,
-        (pk.float32, pk.bfloat16, pk.int8),
+        (pk.float32, pk.int8),
         (
             Case("512×1×1024", _thin("rows", 512, 1, 1024)),
             Case("1×1×1", _thin("rows", 1, 1, 1)),
@@ -149,7 +149,7 @@ ENTRIES = (
     Entry(
         "matmul_columns",
         columns_kernel,
-        (pk.float32, pk.float64, pk.float16),
+        (pk.float32, pk.float16),
         (
             Case("1×512×1024", _thin("columns", 512, 1, 1024)),
             Case("1×1×1", _thin("columns", 1, 1, 1)),
@@ -159,7 +159,7 @@ ENTRIES = (
     Entry(
         "grouped_matmul",
         grouped_kernel,
-        (pk.float32, pk.float16, pk.int8),
+        (pk.float32, pk.float16),
         (
             Case("8 groups of 0 to 70 rows, 96×64", _grouped((17, 0, 70, 33, 1, 5, 64, 2), 96, 64)),
             Case("1 group of 1", _grouped((1,), 1, 1)),
