@@ -159,8 +159,7 @@ def folding(
     final = tuple(1 if i in axes else n for i, n in enumerate(shape))
     kept = tuple(i for i in range(len(shape)) if i not in axes)
     wanted = final if keepdims else tuple(shape[i] for i in kept)
-    steps = strides_of(arrays[0])
-    order = sorted(range(len(shape)), key=lambda i: -abs(steps[i]) if steps[i] else -math.inf)
+    order = by_stride(arrays[0])
     if ordered:
         rest = iter(sorted(axes))
         order = [next(rest) if i in axes else i for i in order]
@@ -197,28 +196,11 @@ def _fold(
     keepdims: bool,
     side: bool,
 ) -> Folding:
-    def arranged(values: Sequence[int]) -> tuple[int, ...]:
-        return tuple(values[i] for i in order)
-
     target = strides_of(out)
     if not keepdims:
         spread = dict(zip((i for i in range(len(shape)) if i not in axes), target, strict=True))
         target = tuple(spread.get(i, 0) for i in range(len(shape)))
-    steps = [arranged(strides_of(a)) for a in arrays]
-    kinds = tuple(i in axes for i in order)
-    # Dimensions may stand between two that would merge: kept ones are brought together, and so are reduced ones.
-    groups = []
-    for kind in (False, True):
-        pick = [p for p, k in enumerate(kinds) if k == kind]
-        columns = [tuple(s[p] for p in pick) for s in (*steps, arranged(target))]
-        sizes, (*merged_steps, _) = merged([arranged(shape)[p] for p in pick], *columns)
-        if len(sizes) > 2:
-            raise _TooManyAxesError
-        lead = 2 - len(sizes)
-        groups.append([(1,) * lead + sizes, *((0,) * lead + s for s in merged_steps)])
-    (k_sizes, *k_steps), (r_sizes, *r_steps) = groups
-    columns = [(k[0], r[0], k[1], r[1]) for k, r in zip((k_sizes, *k_steps), (r_sizes, *r_steps), strict=True)]
-    size, *step = columns
+    size, step = _four(shape, order, axes, [*(strides_of(a) for a in arrays), target])
     contiguous_kept = step[0][2] == 1 and step[0][3] != 1
     if size[1] == 1 and contiguous_kept and not side:  # a row of kept elements at a time
         size, *step = ((c[0], c[3], c[2], c[1]) for c in (size, *step))
@@ -227,3 +209,86 @@ def _fold(
     laid = row_major(final, [i for i in order if i not in axes])
     laid = laid if keepdims else tuple(s for i, s in enumerate(laid) if i not in axes)
     return Folding(views, out, view(out, (size[0], size[2]), (step[-1][0], step[-1][2])), steps=laid)
+
+
+def _four(
+    shape: Shape, order: Sequence[int], axes: Sequence[int], steps: Sequence[Shape]
+) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """Shape and strides ``(K0, R0, K1, R1)``. Raises ``_TooManyAxesError``.
+
+    Dimensions may stand between two that would merge: kept ones are brought together, and so are reduced ones.
+    """
+    groups = []
+    for reduced in (False, True):
+        pick = [i for i in order if (i in axes) == reduced]
+        columns = [tuple(s[i] for i in pick) for s in steps]
+        sizes, (*found, _) = merged([shape[i] for i in pick], *columns)
+        if len(sizes) > 2:
+            raise _TooManyAxesError
+        lead = 2 - len(sizes)
+        groups.append([(1,) * lead + sizes, *((0,) * lead + s for s in found)])
+    size, *step = ((k[0], r[0], k[1], r[1]) for k, r in zip(*groups, strict=True))
+    return size, step
+
+
+def by_stride(x: Array) -> list[int]:
+    """The axes of ``x`` from the outermost in memory to the innermost; repeated ones first."""
+    steps = strides_of(x)
+    return sorted(range(len(steps)), key=lambda i: -abs(steps[i]) if steps[i] else -math.inf)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Arrays of one shape as ``(K0, R0, K1, R1)``; ``order`` is that of the axes in memory."""
+
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    shape: Shape
+    axes: tuple[int, ...]
+    order: tuple[int, ...]
+    copies: tuple[tuple[Array, Array], ...] = ()
+
+    @property
+    def kept(self) -> tuple[int, int]:
+        """K0 and K1."""
+        return int(self.inputs[0].shape[0]), int(self.inputs[0].shape[2])
+
+    @property
+    def is_empty(self) -> bool:
+        return 0 in self.shape
+
+    def per_row(self, dtype: pk.DType) -> tuple[Array, Array]:
+        """A new array ``(K0, K1)``, and the view of it that repeats its values to the whole shape."""
+        k0, k1 = self.kept
+        made = empty(self.inputs[0], (k0, k1), dtype)
+        final = [1 if i in self.axes else n for i, n in enumerate(self.shape)]
+        steps = row_major(final, [i for i in self.order if i not in self.axes])
+        return made, view(made, self.shape, steps)
+
+    def deliver(self, **route: object) -> None:
+        """Bring to the caller's outputs what a kernel could not write there."""
+        for out, made in self.copies:
+            copy_into(out, made, **route)
+
+
+def rows(inputs: Sequence[Array], outputs: Sequence[Array], axes: Sequence[int], **route: object) -> Rows:
+    """Inputs and outputs of one shape for kernels over ``(K0, R0, K1, R1)``; those broadcast have strides of 0.
+
+    Where memory does not merge into two kept and two reduced axes, inputs are copied, and outputs at the end.
+    """
+    shape, axes = tuple(int(n) for n in inputs[0].shape), tuple(axes)
+    order = by_stride(inputs[0])
+    copies: tuple[tuple[Array, Array], ...] = ()
+    arrays = [*inputs, *outputs]
+    try:
+        size, steps = _four(shape, order, axes, [strides_of(a) for a in arrays])
+    except _TooManyAxesError:
+        order = [*(i for i in range(len(shape)) if i not in axes), *axes]
+        made = [
+            view(empty(o, (math.prod(shape),), dtype_of("rows()", o)), shape, row_major(shape, order)) for o in outputs
+        ]
+        copies = tuple(zip(outputs, made, strict=True))
+        arrays = [*(contiguous(a, order, **route) for a in inputs), *made]
+        size, steps = _four(shape, order, axes, [strides_of(a) for a in arrays])
+    views = tuple(view(a, size, s) for a, s in zip(arrays, steps, strict=True))
+    return Rows(views[: len(inputs)], views[len(inputs) :], shape, axes, tuple(order), copies)

@@ -62,8 +62,8 @@ def reduce_argmax(args: Arguments) -> Array:
 
 def softmax(args: Arguments) -> Array:
     x = wide(args["x"])
-    e: Array = np.exp(x - x.max(axis=1, keepdims=True))
-    e /= e.sum(axis=1, keepdims=True)
+    e: Array = np.exp(x - x.max(axis=-1, keepdims=True))
+    e /= e.sum(axis=-1, keepdims=True)
     return e.astype(args["out"].dtype, copy=False)
 
 
