@@ -11,12 +11,12 @@ import numpy as np
 
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, gamma, poison, rounding, sample
+from portkernel.dtypes import dot_accumulator
 
 from .. import activations
 from . import reference as ref
 from .dense import conv, conv_pointwise
 from .depthwise import conv_depthwise
-from .epilogue import accumulator
 from .forward import stored
 from .geometry import Triple
 from .gradient import conv_weight_gradient
@@ -62,7 +62,7 @@ class _Convolution:
         if self.layout == "channels last":
             x = np.ascontiguousarray(x.transpose(0, 2, 3, 4, 1)).transpose(0, 4, 1, 2, 3)
             weight = weight[..., ::-1, ::-1]
-        acc = accumulator(dtype)
+        acc = dot_accumulator(dtype)
         bias = sample(rng, (self.channels if self.bias else 1,), acc)
         residual = sample(rng, self.size if self.residual else (1,) * 5, stored(dtype))
         return {"x": x, "weight": weight, "bias": bias, "residual": residual}
@@ -85,7 +85,7 @@ class _Convolution:
         def bound():
             size = self.sums(given, lambda t: np.abs(ref.wide(t)))
             before = self.sums(given, ref.wide)
-            return {"out": ref.sum_bound(size, terms, before, activation, accumulator(dtype), stored(dtype))}
+            return {"out": ref.sum_bound(size, terms, before, activation, dot_accumulator(dtype), stored(dtype))}
 
         return reference, bound
 
@@ -179,7 +179,7 @@ def _weights(*args: Any, shares: int = 1, **given: Any) -> Callable[[pk.DType, n
 
     def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
         x, grad = it.inputs(dtype, rng)["x"], sample(rng, it.size, dtype)
-        wide = accumulator(dtype)
+        wide = dot_accumulator(dtype)
 
         def total(of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
             return ref.weight_gradient(of(grad), of(x), it.kernel, it.stride, it.dilation, it.pairs, it.groups)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import portkernel as pk
+from portkernel.dtypes import dot_accumulator
 
 from ..activations import activate
-from .epilogue import accumulator, finished
+from .epilogue import finished
 
 
 def pixel_of(index, shape):
@@ -66,7 +67,7 @@ def conv(
     image, oz, oy, ox = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
     z0, y0, x0 = oz * STRIDE[0] - front, oy * STRIDE[1] - top, ox * STRIDE[2] - left
     valid = (row < per_group)[:, None]
-    acc = pk.zeros((BM, BN), accumulator(x.dtype))
+    acc = pk.zeros((BM, BN), dot_accumulator(x.dtype))
     if FLAT:
         for step in range(pk.cdiv(channels * taps, BK)):
             term = step * BK + pk.arange(BK)
@@ -124,7 +125,7 @@ def conv_pointwise(
     and error as :func:`conv`, with K = C.
     """
     j, i, n = pk.program_id(0), pk.program_id(1), pk.program_id(2)
-    acc = pk.zeros((BM, BN), accumulator(x.dtype))
+    acc = pk.zeros((BM, BN), dot_accumulator(x.dtype))
     for k in range(pk.cdiv(x.shape[1], BK)):
         acc = pk.dot(pk.load(weight, (i, k), (BM, BK)), pk.load(x, (n, k, j), (1, BK, BN)).reshape((BK, BN)), acc)
     if BIAS:

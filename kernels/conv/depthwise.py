@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import portkernel as pk
+from portkernel.dtypes import dot_accumulator
 
 from .dense import pixel_of
-from .epilogue import accumulator, finished
+from .epilogue import finished
 
 
 @pk.kernel
@@ -35,7 +36,7 @@ def conv_depthwise(
     """
     kd, kh, kw = weight.shape[2], weight.shape[3], weight.shape[4]
     multiplier = out.shape[1] // x.shape[1]
-    wide = accumulator(x.dtype)
+    wide = dot_accumulator(x.dtype)
     image, oz, oy, ox = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
     z0, y0, x0 = oz * STRIDE[0] - front, oy * STRIDE[1] - top, ox * STRIDE[2] - left
     o = pk.program_id(1) * BM + pk.arange(BM)

@@ -7,11 +7,6 @@ import portkernel as pk
 from ..activations import activate
 
 
-def accumulator(dtype):
-    """float64 for float64, int32 for small integers, float32 for every other float."""
-    return pk.float64 if dtype == pk.float64 else pk.float32 if dtype.is_float else pk.int32
-
-
 def finished(acc, bias, residual, channel, place, keep, BIAS, RESIDUAL, ACTIVATION):
     """``activation(acc + bias[channel] + residual[place])``; ``channel`` broadcasts to the tile."""
     if BIAS:

@@ -8,12 +8,12 @@ from math import prod
 from typing import Any
 
 import portkernel as pk
+from portkernel.dtypes import dot_accumulator
 from portkernel.errors import ArgumentError, ArgumentShapeError
 
 from .. import activations, arrays
 from .dense import conv, conv_pointwise
 from .depthwise import conv_depthwise
-from .epilogue import accumulator
 from .geometry import Triple, Window, window
 from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, spatial
 
@@ -139,18 +139,18 @@ def check_activation(where: str, activation: Activation, dtype: pk.DType) -> Non
 
 def stored(dtype: pk.DType) -> pk.DType:
     """What a convolution of ``dtype`` is stored as: int8 widens."""
-    return accumulator(dtype) if dtype.is_integer else dtype
+    return dot_accumulator(dtype) if dtype.is_integer else dtype
 
 
 def outputs(dtype: pk.DType) -> tuple[pk.DType, ...]:
     """The dtypes that ``out`` may have, the default first."""
-    return (stored(dtype),) if dtype.is_integer else (dtype, accumulator(dtype))
+    return (stored(dtype),) if dtype.is_integer else (dtype, dot_accumulator(dtype))
 
 
 def check_bias(where: str, bias: Array | None, channels: int, dtype: pk.DType) -> None:
     """Raise unless bias is None or ``(channels,)`` of ``dtype`` or of its accumulator."""
     if bias is not None:
-        arrays.dtype_of(f"{where}: bias", bias, (accumulator(dtype),) if dtype.is_integer else outputs(dtype))
+        arrays.dtype_of(f"{where}: bias", bias, (dot_accumulator(dtype),) if dtype.is_integer else outputs(dtype))
         check_shape(f"{where}: bias", bias, (channels,))
 
 

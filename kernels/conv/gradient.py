@@ -7,11 +7,11 @@ from math import prod
 from typing import Any
 
 import portkernel as pk
+from portkernel.dtypes import dot_accumulator
 from portkernel.errors import ArgumentShapeError
 
 from .. import arrays
 from .dense import pixel_of
-from .epilogue import accumulator
 from .forward import outputs
 from .geometry import Window, window
 from .transposed import FLOATS, check_gradient, input_gradient
@@ -55,7 +55,7 @@ def conv_weight_gradient(
     o = group * per_group + row
     steps = pk.cdiv(grad.shape[0] * grad.shape[2] * grad.shape[3] * grad.shape[4], BK)
     each = pk.cdiv(steps, SPLITS)
-    acc = pk.zeros((BM, BN), accumulator(x.dtype))
+    acc = pk.zeros((BM, BN), dot_accumulator(x.dtype))
     for step in range(share * each, pk.minimum(steps, (share + 1) * each)):
         image, oz, oy, ox = pixel_of(step * BK + pk.arange(BK), grad.shape)
         a = pk.gather(grad, (image[None, :], o[:, None], oz[None, :], oy[None, :], ox[None, :]), mask=valid)
@@ -88,7 +88,7 @@ def conv_bias_gradient(grad, out, BM: pk.constexpr[int] = 1, BN: pk.constexpr[in
     Accumulates in float64 for float64, float32 else. Error: γ(P)·(sum of |grad|), P = N · OD · OH · OW, one rounding.
     """
     o = pk.program_id(0) * BM + pk.arange(BM)
-    wide = accumulator(grad.dtype)
+    wide = dot_accumulator(grad.dtype)
     total = pk.zeros((BM, BN), wide)
     for step in range(pk.cdiv(grad.shape[0] * grad.shape[2] * grad.shape[3] * grad.shape[4], BN)):
         image, oz, oy, ox = pixel_of(step * BN + pk.arange(BN), grad.shape)
@@ -113,7 +113,7 @@ def _weight_gradient(x: Array, grad: Array, out: Array, geometry: Window, groups
     channels, rows, pixels = out.shape[1], out.shape[0] // groups, grad.shape[0] * prod(grad.shape[2:])
     columns = channels * prod(geometry.kernel)
     shares = _shares(rows, columns, groups, pixels)
-    wide = accumulator(arrays.dtype_of("x", x))
+    wide = dot_accumulator(arrays.dtype_of("x", x))
     whole = out if shares == 1 else arrays.empty(x, (shares * out.shape[0], *out.shape[1:]), wide)
     conv_weight_gradient[lambda m: (pk.cdiv(columns, m["BN"]), pk.cdiv(rows, m["BM"]), groups * shares)](
         x, grad, whole, *geometry.front, STRIDE=geometry.stride, DILATION=geometry.dilation, GROUPS=groups,

@@ -11,7 +11,7 @@ from typing import Any
 import portkernel as pk
 from portkernel.errors import ArgumentError, ArgumentShapeError
 
-from .. import arrays
+from .. import arrays, reduce
 from ..conv import geometry
 from ..conv.geometry import Triple
 from ..conv.views import Array, allocate, channels_first, channels_last, check_shape, spatial
@@ -36,6 +36,15 @@ class Windows:
     most: Triple
     size: Triple
     adaptive: bool = False
+
+    def whole(self, image: Sequence[int]) -> bool:
+        """Whether there is one window, of exactly the elements of ``image``: a plain reduction, which reads once."""
+        return (
+            self.size == (1, 1, 1)
+            and self.front == self.behind == (0, 0, 0)
+            and self.dilation == (1, 1, 1)
+            and self.kernel == (*(1,) * (3 - len(image)), *image)
+        )
 
     def constants(self, *names: str) -> dict[str, Any]:
         """Those of the kernels' constants that are asked for."""
@@ -131,7 +140,9 @@ def _max(
     out = _result(where, x, shape, (dtype,), last, out)
     indices = allocate(x, x.shape[1], shape[2:], pk.int64) if return_indices else None
     deep = spatial(out, rank)
-    if 0 not in shape:
+    if 0 not in shape and not return_indices and windows.whole(x.shape[2:]):
+        reduce.max(x, tuple(range(2, rank + 2)), out, True, **route)
+    elif 0 not in shape:
         kernels.max_pool[grid_of(deep)](
             spatial(x, rank),
             deep,
@@ -195,7 +206,9 @@ def _mean(where: str, x: Array, windows: Windows, padded: bool, divisor: int, la
     shape = (x.shape[0], x.shape[1], *windows.size[3 - rank :])
     out = _result(where, x, shape, (dtype, kernels.working(dtype)), last, out)
     deep = spatial(out, rank)
-    if 0 not in shape:
+    if 0 not in shape and not divisor and windows.whole(x.shape[2:]):
+        reduce.mean(x, tuple(range(2, rank + 2)), arrays.dtype_of(where, out), out, True, **route)
+    elif 0 not in shape:
         kernels.avg_pool[grid_of(deep)](
             spatial(x, rank),
             deep,

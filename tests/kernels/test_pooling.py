@@ -175,6 +175,18 @@ def test_nan_infinity_and_padding(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_one_window_of_everything(backend: str) -> None:
+    for dtype in ("float32", "float16"):
+        x = draw((2, 5, 7, 9), dtype)
+        windows = host.dividing("", (7, 9), 1)
+        check_means(x, pool.adaptive_avg_pool(x, 1, backend=backend), windows, False)
+        check_means(x, pool.avg_pool(x, (7, 9), backend=backend), windows, False)
+        assert np.array_equal(pool.max_pool(x, (7, 9), backend=backend), x.max((2, 3), keepdims=True))
+    last = np.moveaxis(x, 1, -1)
+    assert pool.adaptive_avg_pool(last, 1, channels_last=True, backend=backend).shape == (2, 1, 1, 5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_empty_batches(backend: str) -> None:
     x = np.ones((0, 3, 6, 6), np.float32)
     assert pool.max_pool(x, 2, backend=backend).shape == (0, 3, 3, 3)
