@@ -18,6 +18,8 @@ from .geometry import Triple, Window, window
 from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, spatial
 
 DTYPES = (pk.float32, pk.float64, pk.float16, pk.bfloat16, pk.int8)
+_IMAGES = 0xFFFF
+"""The most programs along the third axis of a CUDA grid."""
 _ROWS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 Activation = str | Callable[[Any], Any]
 
@@ -125,7 +127,9 @@ def _pixels(big: Sequence[Array]) -> list[Array] | None:
     if flat is not None:
         return [v.insert(0).array() for v in flat]
     flat = arrays.merge(2, 5, *views)
-    return None if flat is None or prod(big[1].shape[2:]) < 16 else [v.array() for v in flat]
+    if flat is None or prod(big[1].shape[2:]) < 16 or big[1].shape[0] > _IMAGES:
+        return None
+    return [v.array() for v in flat]
 
 
 def check_activation(where: str, activation: Activation, dtype: pk.DType) -> None:

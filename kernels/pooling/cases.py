@@ -124,7 +124,7 @@ ENTRIES = (
     Entry(
         "max_pool",
         kernels.max_pool,
-        (pk.float32, pk.float16, pk.int8),
+        (pk.float32, pk.int8),
         (
             Case("2×8×28×28, 3×3, stride 2", _max(A, THREE, indices=False)),
             Case("indices, NaN, ceil", _max(B, ODD, "special")),
@@ -136,7 +136,7 @@ ENTRIES = (
     Entry(
         "avg_pool",
         kernels.avg_pool,
-        (pk.float32, pk.float16),
+        (pk.float32,),
         (
             Case("2×8×28×28, 3×3, stride 2", _mean(A, THREE)),
             Case("without padding, ceil, channels last", _mean(B, ODD, "channels last", padded=False)),
@@ -148,7 +148,7 @@ ENTRIES = (
     Entry(
         "max_pool_gradient",
         kernels.max_pool_gradient,
-        (pk.float32, pk.float16),
+        (pk.float32,),
         (
             Case("2×8×28×28, 3×3, stride 2", _max_back(A, THREE)),
             Case("dilation", _max_back(B, WIDE)),
@@ -159,7 +159,7 @@ ENTRIES = (
     Entry(
         "avg_pool_gradient",
         kernels.avg_pool_gradient,
-        (pk.float32, pk.float16),
+        (pk.float32,),
         (
             Case("2×8×28×28, 3×3, stride 2", _mean_back(A, THREE)),
             Case("without padding, ceil, channels last", _mean_back(B, ODD, "channels last", padded=False)),
