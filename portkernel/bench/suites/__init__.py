@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ..model import Suite
-from . import folds, gemm, maps, norms
+from . import convolution, folds, gemm, maps, norms
 
-SUITES: dict[str, Suite] = {s.name: s for module in (gemm, folds, norms, maps) for s in module.SUITES}
+SUITES: dict[str, Suite] = {s.name: s for module in (gemm, convolution, folds, norms, maps) for s in module.SUITES}
