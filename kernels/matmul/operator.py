@@ -15,11 +15,15 @@ from .. import arrays
 from ..activations import NAMES
 from ..arrays import Shape, View
 from .blocked import combine_kernel, matmul_kernel
-from .fused import Fused
+from .fused import NOTHING, Fused
 from .thin import columns_kernel, rows_kernel
 
-THIN = 4
-"""Up to so many columns, a product is computed as so many matrix-vector products."""
+THIN = 1
+"""Up to so many rows or columns, a product is computed as so many matrix-vector products."""
+SKINNY = 16
+"""Up to so many rows or columns, the other operand is read in the order in which it lies in memory."""
+LONG = 1024
+"""Terms from which on a program of ``matmul_rows`` has work enough in one row."""
 PRECISIONS = ("ieee", "tf32")
 
 
@@ -200,6 +204,9 @@ class Product:
 def launch(p: Product) -> None:
     """Leading axes merged to two at most (what does not merge is looped over here), then the kernel for the shape."""
     batch = p.out.shape[:-2]
+    if not batch:
+        _launch_one(p)
+        return
     p = p.over(lambda v: v.broadcast((*batch, *v.shape[-2:])))
     for axis in reversed(range(len(batch))):
         if p.out.shape[axis] == 1:
@@ -220,11 +227,13 @@ def launch(p: Product) -> None:
 
 def _launch_one(p: Product) -> None:
     thin = p.precision == "ieee" and min(p.out.shape[-2:]) <= THIN
-    if thin and p.out.shape[-2] < p.out.shape[-1]:
-        p = p.transposed()
-    columns = thin and p.a.strides[-2] == 1 and p.a.strides[-1] != 1
-    if columns:  # the few columns become the rows of the left operand
-        p = p.transposed()
+    columns = False
+    if min(p.out.shape[-2:]) <= SKINNY:
+        if p.out.shape[-2] < p.out.shape[-1]:
+            p = p.transposed()  # now a is the large operand
+        columns = p.a.strides[-2] == 1 and p.a.strides[-1] != 1
+        if columns:
+            p = p.transposed()
     (m, n), depth = p.out.shape[-2:], p.a.shape[-1]
     matrices = math.prod(p.out.shape[:-2])
     splits = p.splits or _splits(m, n, depth, matrices, thin)
@@ -232,10 +241,10 @@ def _launch_one(p: Product) -> None:
         name: ("m" if x.shape[-2] > 1 or m == 1 else "") + ("n" if x.shape[-1] > 1 or n == 1 else "")
         for name, x in p.operands.items()
     }
-    fused = replace(p.fused, **axes)
+    fused = replace(p.fused, **axes) if axes else p.fused
     a, b, out = p.a.array(), p.b.array(), p.out.array()
     rest = tuple(p.operands[name].array() if name in p.operands else a for name in ("scale", "bias", "residual"))
-    first, stage = (out, fused) if splits == 1 else (_workspace(p, splits), Fused())
+    first, stage = (out, fused) if splits == 1 else (_workspace(p, splits), NOTHING)
     constants: dict[str, Any] = {"FUSED": stage, "DTYPE": p.dtype, "SPLITS": splits, **p.options}
     operands = rest if splits == 1 else (a, a, a)
     numbers = (p.alpha, p.beta)
@@ -247,6 +256,8 @@ def _launch_one(p: Product) -> None:
         columns_kernel[grid](a, b, *operands, first, *numbers, M=m, **constants)
     else:
         grid = lambda meta: (matrices * splits * pk.cdiv(m, meta["BM"]),)  # noqa: E731
+        if depth >= LONG:
+            constants["BM"] = 1
         rows_kernel[grid](a, p.b.swap().array(), *operands, first, *numbers, N=n, **constants)
     if splits > 1:
         rest = tuple(

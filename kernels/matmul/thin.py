@@ -17,7 +17,7 @@ def rows_kernel(
     DTYPE: pk.constexpr[pk.DType | None] = None,
     SPLITS: pk.constexpr[int] = 1,
     BM: pk.constexpr[int] = pk.auto(1, 16),
-    BK: pk.constexpr[int] = pk.auto(16, 1024),
+    BK: pk.constexpr[int] = pk.auto(16, 256),
 ):  # fmt: skip
     """As ``matmul``, for b ``(…, N, K)`` (transposed) with few rows and a ``(…, M, K)`` whose rows lie in order in memory.
 
@@ -49,7 +49,7 @@ def columns_kernel(
     DTYPE: pk.constexpr[pk.DType | None] = None,
     SPLITS: pk.constexpr[int] = 1,
     BK: pk.constexpr[int] = pk.auto(1, 16),
-    BN: pk.constexpr[int] = pk.auto(16, 1024),
+    BN: pk.constexpr[int] = pk.auto(128, 1024),
 ):  # fmt: skip
     """As ``matmul``, for a ``(…, M, K)`` with few rows and b ``(…, K, N)`` whose rows lie in order in memory.
 
