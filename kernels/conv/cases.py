@@ -172,10 +172,10 @@ def _pointwise(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Genera
     return make
 
 
-def _weights(*args: Any, shares: int = 1, **given: Any) -> Callable[[pk.DType, np.random.Generator], Problem]:
+def _weights(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Generator], Problem]:
     it = _Convolution(*args, **given)
     channels, rows = it.image[0] // it.groups, it.channels // it.groups
-    columns, pixels = channels * prod(it.kernel), it.batch * prod(it.size[2:])
+    taps, pixels = prod(it.kernel), it.batch * prod(it.size[2:])
 
     def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
         x, grad = it.inputs(dtype, rng)["x"], sample(rng, it.size, dtype)
@@ -195,8 +195,12 @@ def _weights(*args: Any, shares: int = 1, **given: Any) -> Callable[[pk.DType, n
                 "out": poison((it.channels, channels, *it.kernel), dtype),
                 **dict(zip(("front", "top", "left"), it.padding, strict=True)),
             },
-            grid=lambda m: (pk.cdiv(columns, m["BN"]), pk.cdiv(rows, m["BM"]), it.groups),
-            constants={"STRIDE": it.stride, "DILATION": it.dilation, "GROUPS": it.groups},
+            grid=lambda m: (
+                pk.cdiv(channels * taps, m["BN"]) if it.flat else taps * pk.cdiv(channels, m["BN"]),
+                pk.cdiv(rows, m["BM"]),
+                it.groups,
+            ),
+            constants={"STRIDE": it.stride, "DILATION": it.dilation, "GROUPS": it.groups, "FLAT": it.flat},
             outputs=("out",),
             reference=lambda: {"out": total(ref.wide)},
             bound=bound,
@@ -246,8 +250,9 @@ ENTRIES = (
         (pk.float32,),
         (
             Case("2×16×14×14, 32 of 3×3", _weights((16, 1, 14, 14), 32, (1, 3, 3), batch=2, padding=(0, 1, 1))),
-            Case("stride, dilation, groups", _weights((6, 1, 15, 13), 4, (1, 3, 2), stride=(1, 2, 1), dilation=(1, 1, 2), groups=2)),
-            Case("three dimensions, channels last", _weights((3, 4, 5, 6), 5, (2, 2, 3), padding=(1, 0, 1), layout="channels last")),
+            Case("stride, dilation, groups", _weights((6, 1, 15, 13), 4, (1, 3, 2), stride=(1, 2, 1), dilation=(1, 1, 2), groups=2, flat=True)),
+            Case("three dimensions, channels last", _weights((3, 4, 5, 6), 5, (2, 2, 3), padding=(1, 0, 1), flat=True, layout="channels last")),
+            Case("a tap at a time, stride, groups", _weights((12, 1, 9, 8), 4, (1, 2, 3), batch=2, stride=(1, 2, 1), padding=(0, 1, 1), groups=2)),
         ),
     ),
 )  # fmt: skip

@@ -30,6 +30,7 @@ def conv_weight_gradient(
     DILATION: pk.constexpr[tuple] = (1, 1, 1),
     GROUPS: pk.constexpr[int] = 1,
     SPLITS: pk.constexpr[int] = 1,
+    FLAT: pk.constexpr[bool] = False,
     BM: pk.constexpr[int] = pk.auto(1, 128),
     BN: pk.constexpr[int] = pk.auto(8, 256),
     BK: pk.constexpr[int] = pk.auto(8, 128),
@@ -37,9 +38,10 @@ def conv_weight_gradient(
     """out ``(SPLITS·O, C / GROUPS, KD, KH, KW)`` from x ``(N, C, D, H, W)`` and grad ``(N, O, OD, OH, OW)``, any strides.
 
     ``out[s, o, c, k] = sum over images n and pixels p of share s of grad[n, o, p]·x[n, c, p·STRIDE + k·DILATION -
-    (front, top, left)]``; the shares added up are the gradient for the weight. A matrix product for each group and
-    share: rows are output channels, columns are channels and taps. Grid: (C / GROUPS · KD · KH · KW / BN,
-    O / GROUPS / BM, GROUPS · SPLITS). Accumulates in float64 for float64, float32 else.
+    (front, top, left)]``; the shares added up are the gradient for the weight. A matrix product for each group, share
+    and tap: rows are output channels, columns are channels; FLAT takes channels and taps as columns of one product, which
+    pads less where the channels are few. Grid: (KD · KH · KW · (C / GROUPS / BN), or with FLAT C / GROUPS · KD · KH · KW
+    / BN; O / GROUPS / BM; GROUPS · SPLITS). Accumulates in float64 for float64, float32 else.
     Error: γ(P)·(sum of |products|), P = N · OD · OH · OW, then one rounding.
     """
     kd, kh, kw = out.shape[2], out.shape[3], out.shape[4]
@@ -47,8 +49,12 @@ def conv_weight_gradient(
     channels, per_group = out.shape[1], grad.shape[1] // GROUPS
     group, share = pk.program_id(2) // SPLITS, pk.program_id(2) % SPLITS
     row = pk.program_id(1) * BM + pk.arange(BM)
-    column = pk.program_id(0) * BN + pk.arange(BN)
-    c, tap = column // taps, column % taps
+    if FLAT:
+        column = pk.program_id(0) * BN + pk.arange(BN)
+        c, tap = column // taps, column % taps
+    else:
+        blocks = pk.cdiv(channels, BN)
+        c, tap = pk.program_id(0) % blocks * BN + pk.arange(BN), pk.program_id(0) // blocks
     kz, ky, kx = tap // (kh * kw), tap // kw % kh, tap % kw
     z0, y0, x0 = kz * DILATION[0] - front, ky * DILATION[1] - top, kx * DILATION[2] - left
     valid, there = (row < per_group)[:, None], (c < channels)[None, :]
@@ -59,10 +65,15 @@ def conv_weight_gradient(
     for step in range(share * each, pk.minimum(steps, (share + 1) * each)):
         image, oz, oy, ox = pixel_of(step * BK + pk.arange(BK), grad.shape)
         a = pk.gather(grad, (image[None, :], o[:, None], oz[None, :], oy[None, :], ox[None, :]), mask=valid)
-        z, y = (oz * STRIDE[0])[:, None] + z0[None, :], (oy * STRIDE[1])[:, None] + y0[None, :]
-        place = (image[:, None], (group * channels + c)[None, :], z, y, (ox * STRIDE[2])[:, None] + x0[None, :])
-        acc = pk.dot(a, pk.gather(x, place, mask=there), acc)
-    place = ((share * (per_group * GROUPS) + o)[:, None], c[None, :], kz[None, :], ky[None, :], kx[None, :])
+        if FLAT:
+            z, y = (oz * STRIDE[0])[:, None] + z0[None, :], (oy * STRIDE[1])[:, None] + y0[None, :]
+            xx = (ox * STRIDE[2])[:, None] + x0[None, :]
+        else:
+            z, y = (oz * STRIDE[0] + z0)[:, None], (oy * STRIDE[1] + y0)[:, None]
+            xx = (ox * STRIDE[2] + x0)[:, None]
+        seen = pk.gather(x, (image[:, None], (group * channels + c)[None, :], z, y, xx), mask=there)
+        acc = pk.dot(a, seen, acc)
+    place = ((share * (per_group * GROUPS) + o)[:, None], c, kz, ky, kx)
     pk.scatter(out, place, acc.astype(out.dtype), mask=valid & there)
 
 
@@ -111,13 +122,20 @@ def _weight_gradient(x: Array, grad: Array, out: Array, geometry: Window, groups
     if 0 in out.shape:
         return
     channels, rows, pixels = out.shape[1], out.shape[0] // groups, grad.shape[0] * prod(grad.shape[2:])
-    columns = channels * prod(geometry.kernel)
-    shares = _shares(rows, columns, groups, pixels)
+    taps = prod(geometry.kernel)
+    shares = _shares(rows, channels * taps, groups, pixels)
+    flat = channels < 16 and taps > 1
     wide = dot_accumulator(arrays.dtype_of("x", x))
     whole = out if shares == 1 else arrays.empty(x, (shares * out.shape[0], *out.shape[1:]), wide)
-    conv_weight_gradient[lambda m: (pk.cdiv(columns, m["BN"]), pk.cdiv(rows, m["BM"]), groups * shares)](
+    conv_weight_gradient[
+        lambda m: (
+            pk.cdiv(channels * taps, m["BN"]) if flat else taps * pk.cdiv(channels, m["BN"]),
+            pk.cdiv(rows, m["BM"]),
+            groups * shares,
+        )
+    ](
         x, grad, whole, *geometry.front, STRIDE=geometry.stride, DILATION=geometry.dilation, GROUPS=groups,
-        SPLITS=shares, **route,
+        SPLITS=shares, FLAT=flat, **route,
     )  # fmt: skip
     if shares > 1:
         size = prod(out.shape)
