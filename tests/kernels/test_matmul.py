@@ -210,11 +210,12 @@ def test_split_depth(shape, route) -> None:
 
 
 def test_deep_products_are_split_unasked(route) -> None:
-    before = pk.stats()
-    check(rand((5, 4096)), rand((4096, 6), seed=1), route)
-    check(rand((20000,)), rand((20000,), seed=1), route)
-    launches = str(pk.stats())
-    assert "matmul_combine" in launches, (before, launches)
+    for depth in (4096, 20000):
+        pk.reset_stats()
+        check(rand((5, depth)), rand((depth, 1), seed=1), route)
+        check(rand((5, depth)), rand((depth, 6), seed=1), route)
+        combined = sum(n for (name, _), n in pk.stats().launches.items() if name == "matmul_combine")
+        assert combined == (1 if depth < 16384 else 2)
 
 
 # --- groups and lists ---------------------------------------------------------------------------------------
@@ -315,6 +316,11 @@ def test_mistakes(call, kind, message) -> None:
     with pytest.raises(kind) as found:
         call()
     assert message in found.value.message
+
+
+def test_a_masked_array_is_refused() -> None:
+    with pytest.raises(errors.ArgumentTypeError, match="got a masked array"):
+        matmul(np.ma.masked_invalid(F), G)
 
 
 def test_an_output_that_shares_memory_is_refused_unwritten(route) -> None:
