@@ -292,3 +292,18 @@ def rows(inputs: Sequence[Array], outputs: Sequence[Array], axes: Sequence[int],
         size, steps = _four(shape, order, axes, [strides_of(a) for a in arrays])
     views = tuple(view(a, size, s) for a, s in zip(arrays, steps, strict=True))
     return Rows(views[: len(inputs)], views[len(inputs) :], shape, axes, tuple(order), copies)
+
+
+def lines(arrays: Sequence[Array], axis: int) -> tuple[Array, ...] | None:
+    """Views ``(K0, K1, N)`` of arrays that may differ in their length N along ``axis``; None where a copy is needed."""
+    shape = tuple(int(n) for n in arrays[0].shape)
+    order = by_stride(arrays[0])
+    try:
+        size, steps = _four(shape, order, (axis,), [strides_of(a) for a in arrays])
+    except _TooManyAxesError:
+        return None
+    own = [strides_of(a)[axis] for a in arrays]
+    return tuple(
+        view(a, (size[0], size[2], int(a.shape[axis])), (s[0], s[2], n))
+        for a, s, n in zip(arrays, steps, own, strict=True)
+    )

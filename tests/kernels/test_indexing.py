@@ -80,3 +80,67 @@ def test_refusals() -> None:
         scatter.scatter_add(table, 0, np.ones(2, np.int64), table)
     with pytest.raises(ArgumentDTypeError, match="atomic"):
         scatter.scatter_add(table, 0, np.ones(3, np.int64), table, atomic=True)
+
+
+gather = importlib.import_module("portkernel.kernels.gather")
+pad = importlib.import_module("portkernel.kernels.pad")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gathers(backend: str) -> None:
+    x = rng().standard_normal((3, 7, 5, 4)).astype(np.float32)
+    for t in (x, x.transpose(2, 0, 3, 1), x[::-1, :, ::2]):
+        for axis in (0, 1, -1):
+            n = t.shape[axis]
+            vector = rng().integers(-n, n, 9)[::2]
+            assert np.array_equal(gather.take(t, vector, axis, backend=backend), np.take(t, vector, axis))
+            shape = [6 if i == axis % 4 else k for i, k in enumerate(t.shape)]
+            full = rng().integers(0, n, shape)
+            got = gather.take_along_axis(t, full, axis, backend=backend)
+            assert np.array_equal(got, np.take_along_axis(t, full, axis))
+    one = np.array([[[[2]]]])
+    assert np.array_equal(gather.take_along_axis(x, one, 1, backend=backend), np.take_along_axis(x, one, 1))
+    assert gather.take(x, one.ravel()[:0], 1, backend=backend).shape == (3, 0, 5, 4)
+    with pytest.raises(DeviceAssertionError):
+        gather.take(x, np.array([7]), 1, backend=backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("mode", ["constant", "edge", "reflect"])
+def test_pad(backend: str, mode: str) -> None:
+    x = rng().integers(-9, 9, (2, 5, 7)).astype(np.int16)
+    for t in (x, x.T, x[:, ::-1, ::3]):
+        for width in (2, (1, 3), ((0, 1), (4, 0), (9, 2)), 0):
+            assert np.array_equal(pad.pad(t, width, mode, backend=backend), np.pad(t, width, mode))
+    assert np.array_equal(pad.pad(x, 1, constant_values=7, backend=backend), np.pad(x, 1, constant_values=7))
+    one = np.ones((1, 2), np.float32)
+    assert np.array_equal(pad.pad(one, 2, mode, backend=backend), np.pad(one, 2, mode))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_concatenate_and_copy(backend: str) -> None:
+    a, b = np.arange(24, dtype=np.int32).reshape(2, 3, 4), np.ones((2, 5, 4), np.int32)
+    assert np.array_equal(pad.concatenate([a, b, a[:, :0]], 1, backend=backend), np.concatenate([a, b], 1))
+    mixed = pad.concatenate([a, a.astype(np.float32)], -1, backend=backend)
+    assert mixed.dtype == np.float32
+    for x in (a, a[:, ::-2], np.broadcast_to(a[:1], (3, 3, 4))):
+        got = pad.transposed_copy(x, (2, 0, 1), backend=backend)
+        assert got.flags.c_contiguous
+        assert np.array_equal(got, x.transpose(2, 0, 1))
+        assert np.array_equal(pad.transposed_copy(x, backend=backend), x.T)
+
+
+def test_refusals_of_pad_and_gather() -> None:
+    x = np.ones((3, 4), np.float32)
+    with pytest.raises(pk.errors.ArgumentError, match="mode"):
+        pad.pad(x, 1, "wrap")
+    with pytest.raises(ArgumentShapeError, match="pad_width"):
+        pad.pad(x, -1)
+    with pytest.raises(ArgumentShapeError, match="elements along"):
+        pad.pad(x[:0], 1, "edge")
+    with pytest.raises(ArgumentShapeError, match="array 1"):
+        pad.concatenate([x, x[:, :2]])
+    with pytest.raises(ArgumentShapeError, match="axes"):
+        pad.transposed_copy(x, (0, 0))
+    with pytest.raises(ArgumentShapeError, match="vector"):
+        gather.take(x, np.ones((1, 1), np.int64), 0)
