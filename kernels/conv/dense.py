@@ -9,16 +9,16 @@ from ..activations import activate
 from .epilogue import finished
 
 
+def narrow(n):
+    """The size of an axis in int32, or the number that it is known to be."""
+    return n if isinstance(n, int) else n.astype(pk.int32)
+
+
 def pixel_of(index, shape):
     """The image and the three coordinates of flat pixels of an array ``(N, O, D, H, W)``."""
-    depth, height, width = (
-        pk.full((), shape[2], pk.int32),
-        pk.full((), shape[3], pk.int32),
-        pk.full((), shape[4], pk.int32),
-    )
-    row = index // width
-    plane = row // height
-    return plane // depth, plane % depth, row % height, index % width
+    row = index // narrow(shape[4])
+    plane = row // narrow(shape[3])
+    return plane // narrow(shape[2]), plane % narrow(shape[2]), row % narrow(shape[3]), index % narrow(shape[4])
 
 
 @pk.kernel

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import portkernel as pk
 
-from ..conv.dense import pixel_of
-from .windows import covered, first_window, length, window_of
+from ..conv.dense import narrow, pixel_of
+from .windows import covered, first_window, window_of
 
 
 def working(dtype):
@@ -41,7 +41,7 @@ def max_pool(
     wide = working(x.dtype)
     image, oz, oy, ox = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
     c = pk.program_id(1) * BM + pk.arange(BM)
-    d, h, w = length(x.shape[2]), length(x.shape[3]), length(x.shape[4])
+    d, h, w = narrow(x.shape[2]), narrow(x.shape[3]), narrow(x.shape[4])
     z0, z1 = window_of(oz, d, out.shape[2], KERNEL[0], STRIDE[0], FRONT[0], ADAPTIVE)
     y0, y1 = window_of(oy, h, out.shape[3], KERNEL[1], STRIDE[1], FRONT[1], ADAPTIVE)
     x0, x1 = window_of(ox, w, out.shape[4], KERNEL[2], STRIDE[2], FRONT[2], ADAPTIVE)
@@ -94,7 +94,7 @@ def avg_pool(
     wide = working(x.dtype)
     image, oz, oy, ox = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
     c = pk.program_id(1) * BM + pk.arange(BM)
-    d, h, w = length(x.shape[2]), length(x.shape[3]), length(x.shape[4])
+    d, h, w = narrow(x.shape[2]), narrow(x.shape[3]), narrow(x.shape[4])
     z0, z1 = window_of(oz, d, out.shape[2], KERNEL[0], STRIDE[0], FRONT[0], ADAPTIVE)
     y0, y1 = window_of(oy, h, out.shape[3], KERNEL[1], STRIDE[1], FRONT[1], ADAPTIVE)
     x0, x1 = window_of(ox, w, out.shape[4], KERNEL[2], STRIDE[2], FRONT[2], ADAPTIVE)
@@ -131,7 +131,7 @@ def max_pool_gradient(
     wide = working(grad.dtype)
     image, z, y, x = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
     c = pk.program_id(1) * BM + pk.arange(BM)
-    d, h, w = length(out.shape[2]), length(out.shape[3]), length(out.shape[4])
+    d, h, w = narrow(out.shape[2]), narrow(out.shape[3]), narrow(out.shape[4])
     here = ((z * h + y) * w + x).astype(indices.dtype)
     z0 = first_window(z, d, grad.shape[2], STRIDE[0], FRONT[0], WINDOWS[0], ADAPTIVE)
     y0 = first_window(y, h, grad.shape[3], STRIDE[1], FRONT[1], WINDOWS[1], ADAPTIVE)
@@ -170,7 +170,7 @@ def avg_pool_gradient(
     wide = working(grad.dtype)
     image, z, y, x = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
     c = pk.program_id(1) * BM + pk.arange(BM)
-    d, h, w = length(out.shape[2]), length(out.shape[3]), length(out.shape[4])
+    d, h, w = narrow(out.shape[2]), narrow(out.shape[3]), narrow(out.shape[4])
     od, oh, ow = grad.shape[2], grad.shape[3], grad.shape[4]
     z0 = first_window(z, d, od, STRIDE[0], FRONT[0], WINDOWS[0], ADAPTIVE)
     y0 = first_window(y, h, oh, STRIDE[1], FRONT[1], WINDOWS[1], ADAPTIVE)

@@ -30,8 +30,3 @@ def covered(start, stop, size, behind, padded):
     if padded:
         return pk.minimum(stop, size + behind) - start
     return pk.minimum(stop, size) - pk.maximum(start, 0)
-
-
-def length(n):
-    """The size of an array along an axis in int32."""
-    return pk.full((), n, pk.int32)
