@@ -39,8 +39,8 @@ def query_kernel(
     MASK: pk.constexpr[str] = "none",
     AXES: pk.constexpr[str] = "mn",
     CAUSAL: pk.constexpr[bool] = False,
-    BM: pk.constexpr[int] = pk.auto(1, 64),
-    BN: pk.constexpr[int] = pk.auto(16, 64),
+    BM: pk.constexpr[int] = 64,
+    BN: pk.constexpr[int] = 64,
 ):  # fmt: skip
     """dq for the gradient ``grad`` of out; arguments as of ``attention``. Grid: (cdiv(S, BM), H, B)."""
     i, h, b = pk.program_id(0), pk.program_id(1), pk.program_id(2)
@@ -75,8 +75,8 @@ def key_kernel(
     MASK: pk.constexpr[str] = "none",
     AXES: pk.constexpr[str] = "mn",
     CAUSAL: pk.constexpr[bool] = False,
-    BM: pk.constexpr[int] = pk.auto(16, 64),
-    BN: pk.constexpr[int] = pk.auto(1, 64),
+    BM: pk.constexpr[int] = 64,
+    BN: pk.constexpr[int] = 64,
 ):  # fmt: skip
     """dk and dv for the gradient ``grad`` of out; arguments as of ``attention``. Grid: (cdiv(T, BN), G, B).
 

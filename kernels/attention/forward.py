@@ -9,7 +9,7 @@ from ..matmul.fused import block, put
 
 INF = float("inf")
 CONFIGS = (pk.Config(), pk.Config(BM=32, BN=32), pk.Config(BM=16, BN=16), pk.Config(BM=8, BN=8))
-"""The automatic sizes, then less for devices whose local memory does not hold the tiles of so many features."""
+"""The sizes of the defaults, then less for devices whose local memory does not hold the tiles of so many features."""
 
 
 def masked(scores, tile, rows, cols, keys, MASK, CAUSAL):
@@ -32,8 +32,8 @@ def attention_kernel(
     MASK: pk.constexpr[str] = "none",
     AXES: pk.constexpr[str] = "mn",
     CAUSAL: pk.constexpr[bool] = False,
-    BM: pk.constexpr[int] = pk.auto(1, 64),
-    BN: pk.constexpr[int] = pk.auto(16, 64),
+    BM: pk.constexpr[int] = 64,
+    BN: pk.constexpr[int] = 64,
 ):  # fmt: skip
     """out ``(B, H, S, VALUE)`` = softmax(scale·q @ kᵀ + mask) @ v, and the logarithm of each row's sum in lse ``(B, H, S)``.
 

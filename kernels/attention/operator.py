@@ -164,6 +164,11 @@ def _masking(mask: View | None, spare: Any, s: int, t: int) -> _Mask:
     return _Mask(mask.array(), {"MASK": kind, "AXES": axes})
 
 
+def _sides(s: int, t: int) -> dict[str, int]:
+    """Sides of tiles for short sequences; the kernels' own for others."""
+    return {name: pk.next_power_of_2(n) for name, n in (("BM", s), ("BN", t)) if n <= 32}
+
+
 def _forward(
     query: View, key: View, value: View, mask: View | None, out: View, lse: View, scale: float, causal: bool,
     options: dict[str, Any],
@@ -173,7 +178,7 @@ def _forward(
     with_mask = _masking(mask, q, s, key.shape[2])
     attention_kernel[lambda meta: (pk.cdiv(s, meta["BM"]), heads, batch)](
         q, k, v, with_mask.array, o, lse.drop(-1).array(), scale,
-        HEAD=depth, VALUE=value.shape[3], CAUSAL=causal, **with_mask.constants, **options,
+        HEAD=depth, VALUE=value.shape[3], CAUSAL=causal, **with_mask.constants, **_sides(s, key.shape[2]), **options,
     )  # fmt: skip
 
 
@@ -187,7 +192,14 @@ def _backward(
     sums, means = lse.drop(-1).array(), delta.drop(-1).array()
     width = value.shape[3]
     with_mask = _masking(mask, q, s, t)
-    constants: dict[str, Any] = {"HEAD": depth, "VALUE": width, "CAUSAL": causal, **with_mask.constants, **options}
+    constants: dict[str, Any] = {
+        "HEAD": depth,
+        "VALUE": width,
+        "CAUSAL": causal,
+        **with_mask.constants,
+        **_sides(s, t),
+        **options,
+    }
     by_query = lambda meta: (pk.cdiv(s, meta["BM"]), heads, batch)  # noqa: E731
     delta_kernel[by_query](g, o, means, VALUE=width, **options)
     inputs = (g, q, k, v, with_mask.array, sums, means)
