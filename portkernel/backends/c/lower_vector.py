@@ -16,6 +16,9 @@ from .state import State
 MOST = 8
 """Lanes of 32 bits and more: wider vectors do not survive every compiler, and loops of these are unrolled anyway."""
 
+LEAST = 4
+"""Lanes below which a short side is not worth a vector."""
+
 
 def lanes_for(s: State, shape: tuple[int, ...], roots: Iterable[Value], store: Store | None = None) -> int:
     """How many neighbours along the innermost dimension of ``shape`` to compute at once, to write them to ``store`` or to
@@ -33,6 +36,8 @@ def lanes_for(s: State, shape: tuple[int, ...], roots: Iterable[Value], store: S
     if not all(seen.values()):
         return 1
     lanes = full_lanes(s, (v.tile.dtype for v in seen))
+    while lanes > LEAST and shape[inner] < lanes:
+        lanes //= 2
     if lanes < 2 or shape[inner] < lanes:
         return 1
     return lanes if all(divides(s, v, lanes) for v in seen) else 1
