@@ -69,14 +69,14 @@ def softmax(args: Arguments) -> Array:
 
 def layer_norm(args: Arguments) -> Array:
     x = wide(args["x"])
-    centred = x - x.mean(axis=1, keepdims=True)
-    scale = np.sqrt((centred * centred).mean(axis=1, keepdims=True) + x.dtype.type(args["eps"]))
+    centred = x - x.mean(axis=-1, keepdims=True)
+    scale = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + x.dtype.type(args["eps"]))
     centred /= scale
     return np.asarray(centred * wide(args["weight"]) + wide(args["bias"])).astype(args["out"].dtype, copy=False)
 
 
 def cumsum(args: Arguments) -> Array:
-    found: Array = wide(args["x"]).cumsum(axis=1)
+    found: Array = wide(args["x"]).cumsum(axis=-1)
     return found.astype(args["out"].dtype, copy=False)
 
 
