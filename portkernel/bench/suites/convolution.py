@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -84,7 +83,7 @@ def _torch(
     torch = peer_module("torch")
     if torch is None:
         return {}, None
-    functions = importlib.import_module("torch.nn.grad") if "_" in name else torch.nn.functional
+    functions = torch.nn.grad if "_" in name else torch.nn.functional
     theirs, held = getattr(functions, name), {}
     tensors = [torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in given]
 
