@@ -1,23 +1,227 @@
-"""A chain of elementwise operations with broadcasting, in one pass over memory."""
+"""Elementwise functions of any arrays, in one pass over memory: a user's own function becomes one kernel."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import reduce
+from types import FunctionType
+from typing import Any
 
 import numpy as np
 
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, rounding, sample, unit_roundoff
+from portkernel.errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTypeError
+
+from .activations import activate
+from .arrays import broadcast_shapes, dtype_of, empty, result, strides_of
+from .axes import broadcast, merged, row_major, view
+
+Array = Any
+RANK = 5
+KEPT = 1024
+"""Kernels kept; beyond it all are forgotten and made anew."""
+
+_TEXT = """
+@pk.kernel(name=NAME)
+def chain({params}, BM: pk.constexpr[int] = pk.auto(1, 64), BN: pk.constexpr[int] = pk.auto(1, 4096)):
+    a = pk.program_id(2)
+    lead = (a // (out.shape[1] * out.shape[2]), a // out.shape[2] % out.shape[1], a % out.shape[2])
+    at = (*lead, pk.program_id(1), pk.program_id(0))
+    y = FN({values})
+    pk.store(out, at, pk.broadcast_to(pk.astype(y, out.dtype), (1, 1, 1, BM, BN)))
+"""
 
 
-def working(dtype):
-    """The dtype that a chain is computed in: float32 unless it is wider."""
-    return pk.float64 if dtype == pk.float64 else pk.float32
+def working(dtype: pk.DType) -> pk.DType:
+    """What an element is computed in: 16-bit and 8-bit floats in float32, rounded once at the end."""
+    return pk.float32 if dtype.is_float and dtype.bits < 32 else dtype
+
+
+def chain_kernel(fn: Callable[..., Any], given: tuple[pk.DType | None, ...], inside: int = -1) -> pk.Kernel:
+    """The kernel that stores ``fn(x0, x1, …)``; an argument is an array, or a scalar of the dtype ``given``.
+
+    All arrays have five dimensions and the shape of out. The argument number ``inside`` is out itself.
+    """
+    params = [f"x{i}" for i in range(len(given)) if i != inside]
+    scope: dict[str, object] = {"FN": fn, "working": working, "NAME": getattr(fn, "__name__", "chain").strip("<>")}
+    values = []
+    for i, dtype in enumerate(given):
+        if dtype is None:
+            name = "out" if i == inside else f"x{i}"
+            values.append(f"pk.load({name}, at, (1, 1, 1, BM, BN)).astype(working({name}.dtype))")
+        else:
+            scope[f"T{i}"] = dtype
+            values.append(f"pk.astype(x{i}, T{i})")
+    text = _TEXT.format(params=", ".join([*params, "out"]), values=", ".join(values))
+    return pk.kernel_from_source(text, "chain", scope)
+
+
+_kernels: dict[object, pk.Kernel] = {}
+_results: dict[object, pk.DType] = {}
+
+
+def _identity(fn: Callable[..., Any]) -> object:
+    """Equal for two functions of one text and equal closures, as of a lambda written in a loop."""
+    if not isinstance(fn, FunctionType):
+        return fn
+    cells = tuple(c.cell_contents for c in fn.__closure__ or ())
+    key = (fn.__code__, cells, fn.__defaults__, id(fn.__globals__))
+    try:
+        hash(key)
+    except TypeError:
+        return fn
+    return key
+
+
+def _result_dtype(key: object, fn: Callable[..., Any], dtypes: tuple[pk.DType, ...]) -> pk.DType:
+    """The dtype of ``fn`` of elements of ``dtypes``, by one evaluation of it on ones."""
+    found = _results.get((key, dtypes))
+    if found is None:
+        seen: list[pk.DType] = []
+
+        def record(y):
+            seen.append(y.dtype)
+
+        names = ", ".join(f"x{i}" for i in range(len(dtypes)))
+        loads = ", ".join(f"pk.load(x{i}, (0,), (1,))" for i in range(len(dtypes)))
+        text = f"@pk.kernel\ndef probe({names}):\n    RECORD(FN({loads}))\n"
+        kernel = pk.kernel_from_source(text, "probe", {"FN": fn, "RECORD": record})
+        kernel.eager[(1,)](*(np.ones(1, d.np) for d in dtypes))
+        found = _results[(key, dtypes)] = seen[0]
+    return found
+
+
+def elementwise(
+    fn: Callable[..., Any],
+    *arrays: Any,
+    out: Array | None = None,
+    dtype: Any = None,
+    backend: str | None = None,
+    device: str | None = None,
+) -> Array:
+    """``fn`` of every element of the arrays, broadcast as NumPy does; ``fn`` is a function of tiles, inlined.
+
+    ``elementwise(lambda x, y: x * pk.sigmoid(x) * y, gate, up)`` is one kernel and one pass over memory. Arrays of any
+    rank up to 5 (more where memory merges them) and any strides, or Python scalars, which take the arrays' dtype.
+    float16 and bfloat16 are computed in float32 and rounded once. The result has the dtype that ``fn`` gives, narrowed
+    to the arrays' own 16 bits, or ``dtype``. ``out`` may be one of the arrays. The kernel is kept for the next call.
+    Error: what the operators of ``fn`` state, then one rounding.
+    """
+    where = "elementwise()"
+    real = [(i, x) for i, x in enumerate(arrays) if hasattr(x, "shape") and not isinstance(x, np.generic)]
+    if not real:
+        raise ArgumentTypeError(f"{where}: arrays: expected at least one array, got scalars")
+    own = {i: dtype_of(f"{where}: argument {i}", x) for i, x in real}
+    shape = broadcast_shapes(where, *(tuple(int(n) for n in x.shape) for _, x in real))
+    common = reduce(_promote, own.values())
+    given = tuple(None if i in own else _scalar_dtype(x, common, i) for i, x in enumerate(arrays))
+    key = _identity(fn)
+    types = tuple(working(own[i]) if g is None else g for i, g in enumerate(given))
+    if dtype is not None:
+        stored = pk.dtypes.as_dtype(dtype)
+    else:
+        stored = _result_dtype(key, fn, types)
+        floats = [d for d in own.values() if d.is_float]
+        if stored == pk.float32 and floats and all(d.bits < 32 for d in floats):
+            narrow = reduce(_promote, floats)
+            stored = narrow if not narrow.is_storage_only else stored
+    spread = [broadcast(x, shape, where) for _, x in real]
+    out, order = _output(out, spread, shape, stored, where)
+    inside = next((i for (i, _), x in zip(real, spread, strict=True) if _same(x, out)), -1)
+    kept = (key, given, inside)
+    kernel = _kernels.get(kept)
+    if kernel is None:
+        if len(_kernels) >= KEPT:
+            _kernels.clear()
+            _results.clear()
+        kernel = _kernels[kept] = chain_kernel(fn, given, inside)
+    if 0 in shape:
+        return out
+    *views, target = _collapsed([*spread, out], shape, order, where)
+    supply = iter(views)
+    args = [
+        next(supply) if g is None else _scalar(x, g) for x, g in zip(arrays, given, strict=True)
+    ]  # one view for each array, in order
+    launch_args = [a for i, a in enumerate(args) if i != inside]
+    a0, a1, a2, m, n = (int(k) for k in target.shape)
+    kernel[lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(m, meta["BM"]), a0 * a1 * a2)](
+        *launch_args, target, backend=backend, device=device
+    )
+    return out
+
+
+def _promote(a: pk.DType, b: pk.DType) -> pk.DType:
+    try:
+        return pk.dtypes.promote(a, b)
+    except pk.errors.DTypeError as e:
+        if a.is_storage_only or b.is_storage_only:
+            return pk.float32
+        raise ArgumentDTypeError(f"elementwise(): arrays: expected dtypes that combine: {e.message}") from None
+
+
+def _scalar_dtype(x: Any, common: pk.DType, i: int) -> pk.DType:
+    if isinstance(x, np.generic):
+        return dtype_of(f"elementwise(): argument {i}", x.reshape(1))
+    if not isinstance(x, (bool, int, float)):
+        raise ArgumentTypeError(f"elementwise(): argument {i}: expected an array or a scalar, got {type(x).__name__}")
+    return pk.dtypes.weak_dtype(x, working(common))
+
+
+def _scalar(x: Any, dtype: pk.DType) -> Any:
+    """A scalar as it is handed over: float64's bits need saying, the rest is cast in the kernel."""
+    if isinstance(x, np.generic):
+        return x if dtype.bits > 16 or not dtype.is_float else float(x)
+    return np.float64(x) if dtype == pk.float64 else x
+
+
+def _same(a: Array, b: Array) -> bool:
+    """True where two arrays are the same elements at the same places."""
+    if a is b:
+        return True
+    if tuple(a.shape) != tuple(b.shape) or strides_of(a) != strides_of(b) or a.dtype != b.dtype:
+        return False
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return a.__array_interface__["data"][0] == b.__array_interface__["data"][0] and a.size > 0
+    if hasattr(a, "data_ptr") and hasattr(b, "data_ptr"):
+        return a.data_ptr() == b.data_ptr() and a.numel() > 0
+    return False
+
+
+def _output(out: Array | None, arrays: list[Array], shape: tuple[int, ...], dtype: pk.DType, where: str):
+    """The output, and the order of axes in which its memory runs: the first array's, as in NumPy."""
+    if out is not None:
+        result(where, out, arrays[0], shape, (dtype,))
+        steps = strides_of(out)
+        return out, sorted(range(len(shape)), key=lambda i: -abs(steps[i]))
+    like = next((a for a in arrays if 0 not in strides_of(a) or len(shape) < 2), arrays[0])
+    steps = strides_of(like)
+    order = sorted(range(len(shape)), key=lambda i: -abs(steps[i]))
+    if 0 in steps or order == sorted(order):
+        return empty(arrays[0], shape, dtype), list(range(len(shape)))
+    flat = empty(arrays[0], (math.prod(shape),), dtype)
+    return view(flat, shape, row_major(shape, order)), order
+
+
+def _collapsed(arrays: list[Array], shape: tuple[int, ...], order: list[int], where: str) -> list[Array]:
+    """All of them in five dimensions, the axes in ``order`` and merged where memory allows."""
+    steps = [tuple(strides_of(a)[i] for i in order) for a in arrays]
+    size, (*steps, _) = merged([shape[i] for i in order], *steps)
+    lead = RANK - len(size)
+    if lead < 0:
+        raise ArgumentShapeError(
+            f"{where}: arrays: expected at most {RANK} runs of memory, got {len(size)} dimensions", hint="copy first"
+        )
+    return [view(a, (1,) * lead + size, (0,) * lead + s) for a, s in zip(arrays, steps, strict=True)]
+
+
+# --- a chain with its bound: an entry of the catalogue ------------------------------------------------------
 
 
 def gelu(x):
     """x·Φ(x), Φ the normal distribution function (Hendrycks and Gimpel 2016), by erf."""
-    return x * 0.5 * (pk.erf(x * 0.7071067811865476) + 1.0)
+    return activate(x, "gelu")
 
 
 @pk.kernel

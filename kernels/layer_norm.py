@@ -1,74 +1,94 @@
-"""Layer normalisation along the second axis."""
+"""Layer normalisation over the last axes, and its gradients."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 import portkernel as pk
-from portkernel.catalog import Case, Entry, Problem, exact, gamma, poison, rounding, sample, unit_roundoff
+from portkernel.catalog import Case, Entry, Problem, exact, poison, sample
+from portkernel.errors import ArgumentShapeError
 
-
-def working(dtype):
-    """float64 for float64, float32 for other floats."""
-    return pk.float64 if dtype == pk.float64 else pk.float32
-
-
-@pk.kernel
-def layer_norm(
-    x,
-    weight,
-    bias,
-    out,
-    eps,
-    BM: pk.constexpr[int] = pk.auto(1, 64),
-    BN: pk.constexpr[int] = pk.auto(32, 4096),
-):
-    """``out = (x - mean) / sqrt(variance + eps) * weight + bias`` along the second axis of x ``(M, N)``, any strides.
-
-    weight and bias are ``(N,)``. Mean and variance are those of the whole row (variance of the population), in float32
-    (float64 for float64). The variance is the mean square of what the mean leaves, in a pass of its own: no cancellation.
-    Error: see ``_bound``, from γ(N) of the mean and of the variance.
-    """
-    i = pk.program_id(0)
-    wide = working(x.dtype)
-    count = pk.astype(x.shape[1], wide)
-    steps = pk.cdiv(x.shape[1], BN)
-    acc = pk.zeros((BM, BN), wide)
-    for k in range(steps):
-        acc = acc + pk.load(x, (i, k), (BM, BN)).astype(wide)
-    mean = acc.sum(axis=1) / count
-    square = pk.zeros((BM, BN), wide)
-    for k in range(steps):
-        centred = pk.load(x, (i, k), (BM, BN)).astype(wide) - mean[:, None]
-        centred = pk.where((k * BN + pk.arange(BN) < x.shape[1])[None, :], centred, 0.0)
-        square = square + centred * centred
-    scale = 1.0 / pk.sqrt(square.sum(axis=1) / count + pk.astype(eps, wide))
-    for k in range(steps):
-        y = (pk.load(x, (i, k), (BM, BN)).astype(wide) - mean[:, None]) * scale[:, None]
-        y = y * pk.load(weight, (k,), (BN,)).astype(wide)[None, :] + pk.load(bias, (k,), (BN,)).astype(wide)[None, :]
-        pk.store(out, (i, k), y.astype(out.dtype))
-
+from .arrays import dtype_of, empty, result
+from .axes import broadcast
+from .fold import FLOATS, Array
+from .row_norm import input_gradient, norm_bound, norm_rows, normalize, reference_norm, weight_gradients
 
 EPS = float(np.float32(1e-5))  # a Python float arrives as float32
 
 
-def _reference(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    centred = x - x.mean(axis=1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=1, keepdims=True) + EPS) * weight + bias
+def last_axes(where: str, x: Array, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    """The axes that ``normalized_shape`` names. Raises ArgumentShapeError unless x ends in it."""
+    wanted = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = tuple(int(n) for n in x.shape)
+    if not wanted or shape[len(shape) - len(wanted) :] != wanted:
+        raise ArgumentShapeError(f"{where}: normalized_shape: expected the last sides of x {shape}, got {wanted}")
+    return tuple(range(len(shape) - len(wanted), len(shape)))
 
 
-def _bound(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, dtype: pk.DType) -> np.ndarray:
-    """First order in the error of the mean and of the variance, with room for the second."""
-    wide = working(dtype)
-    n, u = x.shape[1], unit_roundoff(wide)
-    centred = np.abs(x - x.mean(axis=1, keepdims=True))
-    variance = (centred**2).mean(axis=1, keepdims=True) + EPS
-    of_mean = gamma(n + 2, wide) * np.abs(x).mean(axis=1, keepdims=True)
-    of_centred = of_mean + u * centred
-    of_variance = gamma(n + 6, wide) * variance + 2 * of_mean * centred.mean(axis=1, keepdims=True) + of_mean**2
-    relative = of_variance / variance + 8 * u
-    error = np.abs(weight) / np.sqrt(variance) * (of_centred + centred * relative) * 1.01
-    return error + 2 * u * np.abs(bias) + rounding(_reference(x, weight, bias), dtype)
+def affine(where: str, name: str, value: Array | None, x: Array, axes: Sequence[int]) -> Array | None:
+    """A weight or bias of the shape of ``axes`` of x, repeated to x's shape."""
+    if value is None:
+        return None
+    wanted = tuple(int(x.shape[a]) for a in axes)
+    dtype_of(f"{where}: {name}", value, FLOATS)
+    if tuple(value.shape) != wanted:
+        raise ArgumentShapeError(f"{where}: {name}: expected shape {wanted}, got {tuple(value.shape)}")
+    return broadcast(value, x.shape, f"{where}: {name}")
+
+
+def layer_norm(
+    x: Array, normalized_shape: int | Sequence[int], weight: Array | None = None, bias: Array | None = None,
+    eps: float = 1e-5, *, out: Array | None = None, backend: str | None = None, device: str | None = None,
+) -> Array:  # fmt: skip
+    """``torch.nn.functional.layer_norm``: ``(x - mean) / sqrt(variance + eps) * weight + bias`` over the last axes.
+
+    x of any shape and strides, float16, bfloat16, float32 or float64; weight and bias have ``normalized_shape``.
+    Computed in float32 (float64 for float64), the variance from what the mean leaves. Error: see
+    ``row_norm.norm_bound``, from γ(N) of the mean and of the variance.
+    """
+    where, route = "layer_norm()", {"backend": backend, "device": device}
+    dtype = dtype_of(f"{where}: x", x, FLOATS)
+    axes = last_axes(where, x, normalized_shape)
+    w, b = (affine(where, name, t, x, axes) for name, t in (("weight", weight), ("bias", bias)))
+    out = result(where, out, x, tuple(int(n) for n in x.shape), (dtype,))
+    normalize(x, w, b, out, axes, eps, False, route)
+    return out
+
+
+def layer_norm_gradient(
+    grad: Array, x: Array, normalized_shape: int | Sequence[int], weight: Array | None = None, eps: float = 1e-5, *,
+    backend: str | None = None, device: str | None = None,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """The gradients for x, weight and bias, from that for the result; mean and variance are computed again.
+
+    Those for weight and bias are sums over all rows, in parts of fixed order: deterministic. Without a weight they
+    are those of a weight of ones. Error: γ(N + 20) of the terms' absolute values for x, γ(min(M, 8256) + N) for weight.
+    """
+    return gradients("layer_norm_gradient()", grad, x, normalized_shape, weight, eps, False, backend, device)
+
+
+def gradients(
+    where: str, grad: Array, x: Array, normalized_shape: Any, weight: Array | None, eps: float, rms: bool,
+    backend: str | None, device: str | None,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """The gradients of layer and RMS normalisation: for x, weight and bias."""
+    route = {"backend": backend, "device": device}
+    dtype = dtype_of(f"{where}: x", x, FLOATS)
+    dtype_of(f"{where}: grad", grad, (dtype,))
+    shape = tuple(int(n) for n in x.shape)
+    if tuple(grad.shape) != shape:
+        raise ArgumentShapeError(f"{where}: grad: expected the shape of x, {shape}, got {tuple(grad.shape)}")
+    axes = last_axes(where, x, normalized_shape)
+    w = affine(where, "weight", weight, x, axes)
+    dx = empty(x, shape, dtype)
+    stored = dtype if weight is None else dtype_of(where, weight)
+    outs = tuple(empty(x, shape[axes[0] :], stored) for _ in range(2))
+    means, scales = input_gradient(grad, x, w, dx, axes, eps, rms, route)
+    weight_gradients(grad, x, means, scales, tuple(range(axes[0])), outs, route)
+    return dx, *outs
 
 
 def _case(m: int, n: int, layout: str = ""):
@@ -78,15 +98,15 @@ def _case(m: int, n: int, layout: str = ""):
             x = sample(rng, (n, 2 * m), dtype).T[::-2]
         elif layout == "far from 0":
             x = (exact(x) + 100).astype(dtype.np)
-        weight, bias = sample(rng, (n,), dtype), sample(rng, (n,), dtype)
-        inputs = tuple(exact(t) for t in (x, weight, bias))
+        weight, bias = (np.broadcast_to(sample(rng, (n,), dtype), (1, 1, m, n)) for _ in range(2))
+        inputs = (exact(x)[None, None], exact(weight), exact(bias), (3,), EPS, False)
         return Problem(
-            args={"x": x, "weight": weight, "bias": bias, "out": poison((m, n), dtype), "eps": EPS},
-            grid=lambda meta: (pk.cdiv(m, meta["BM"]),),
+            args={"x": x[None, None], "weight": weight, "bias": bias, "out": poison((1, 1, m, n), dtype), "eps": EPS},
+            grid=lambda meta: (pk.cdiv(m, meta["BM"]), 1),
             constants={},
             outputs=("out",),
-            reference=lambda: {"out": _reference(*inputs)},
-            bound=lambda: {"out": _bound(*inputs, dtype)},
+            reference=lambda: {"out": reference_norm(*inputs)},
+            bound=lambda: {"out": norm_bound(*inputs, dtype)},
         )
 
     return make
@@ -95,7 +115,7 @@ def _case(m: int, n: int, layout: str = ""):
 ENTRIES = (
     Entry(
         "layer_norm",
-        layer_norm,
+        norm_rows,
         (pk.float32, pk.float64, pk.float16, pk.bfloat16),
         (
             Case("256×768", _case(256, 768)),

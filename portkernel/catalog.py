@@ -93,7 +93,8 @@ def all_entries() -> tuple[Entry, ...]:
     library = package()
     found: list[Entry] = []
     for info in sorted(pkgutil.iter_modules(library.__path__), key=lambda m: m.name):
-        found.extend(importlib.import_module(f"{library.__name__}.{info.name}").ENTRIES)
+        module = importlib.import_module(f"{library.__name__}.{info.name}")
+        found.extend(getattr(module, "ENTRIES", ()))  # a module of shared host code has none
     return tuple(found)
 
 

@@ -8,7 +8,7 @@ function or true division of integers gives float32.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -128,6 +128,14 @@ def as_dtype(spec: DType | DTypeLike | str) -> DType:
     """
     if isinstance(spec, DType):
         return spec
+    try:
+        return _as_dtype(spec)  # type: ignore[arg-type]  # what has no hash raises TypeError
+    except TypeError:  # something that cannot be hashed
+        return _as_dtype.__wrapped__(spec)
+
+
+@lru_cache(maxsize=256)
+def _as_dtype(spec: DTypeLike | str) -> DType:
     name = spec if isinstance(spec, str) else str(spec)
     found = BY_NAME.get(name.removeprefix("torch."))
     if found is not None:

@@ -23,8 +23,9 @@ LAYERS: dict[str, int] = {
     "kernels": 7,
     "ops": 8,
     "testing": 9, "integrations": 9, "coverage": 9,
-    "cli": 10,
-    "__main__": 11,
+    "bench": 10,
+    "cli": 11,
+    "__main__": 12,
 }  # fmt: skip
 LEAVES = 0
 """Modules of this layer are one group: they may import each other."""

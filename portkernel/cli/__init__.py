@@ -1,9 +1,10 @@
-"""The command line: ``portkernel coverage | doctor | source | cache``."""
+"""The command line: ``portkernel bench | coverage | doctor | source | cache``."""
 
 from __future__ import annotations
 
 import click
 
+from .bench import bench
 from .cache import cache
 from .coverage import coverage
 from .doctor import doctor
@@ -16,5 +17,5 @@ def portkernel() -> None:
     """Write a kernel once; run it as CUDA C++, OpenCL C or Triton, with NumPy as the reference."""
 
 
-for _command in (coverage, doctor, source, cache):
+for _command in (bench, coverage, doctor, source, cache):
     portkernel.add_command(_command)

@@ -7,6 +7,7 @@ has no word for it (``erf``).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -35,45 +36,47 @@ def matmul(args: Arguments) -> Array:
 def conv2d(args: Arguments, constants: Arguments) -> Array:
     from ..catalog import package
 
-    library = __import__(f"{package().__name__}.conv2d", fromlist=["reference_conv2d"])
+    name = package().__name__
+    library = import_module(f"{name}.conv.reference")
+    activate = import_module(f"{name}.activations").reference
     out = args["out"]
     x, weight = ((t.astype(out.dtype) if t.dtype.kind in "iu" else wide(t)) for t in (args["x"], args["weight"]))
-    named = [constants[name] for name in ("STRIDE", "PADDING", "DILATION", "GROUPS")]
-    found: Array = library.reference_conv2d(x, weight, *named)
+    padding = [(args[name], args[name]) for name in ("front", "top", "left")]
+    found: Array = library.forward(x, weight, constants["STRIDE"], constants["DILATION"], padding, constants["GROUPS"])
     if constants["BIAS"]:
-        found = found + args["bias"][:, None, None]
-    return found.astype(out.dtype, copy=False)
+        found = found + args["bias"][:, None, None, None]
+    return np.asarray(activate(found, constants["ACTIVATION"])).astype(out.dtype, copy=False)
 
 
 def reduce_sum(args: Arguments) -> Array:
-    return np.asarray(wide(args["x"]).sum(axis=1))
+    return np.asarray(wide(args["x"]).sum(axis=(1, 3)))[..., None]
 
 
 def reduce_max(args: Arguments) -> Array:
-    return np.asarray(args["x"].max(axis=1))
+    return np.asarray(args["x"].max(axis=(1, 3)))[..., None]
 
 
 def reduce_argmax(args: Arguments) -> Array:
-    return np.asarray(args["x"].argmax(axis=1))
+    return np.asarray(args["x"].argmax(axis=3)).reshape(args["out"].shape)
 
 
 def softmax(args: Arguments) -> Array:
     x = wide(args["x"])
-    e: Array = np.exp(x - x.max(axis=1, keepdims=True))
-    e /= e.sum(axis=1, keepdims=True)
+    e: Array = np.exp(x - x.max(axis=-1, keepdims=True))
+    e /= e.sum(axis=-1, keepdims=True)
     return e.astype(args["out"].dtype, copy=False)
 
 
 def layer_norm(args: Arguments) -> Array:
     x = wide(args["x"])
-    centred = x - x.mean(axis=1, keepdims=True)
-    scale = np.sqrt((centred * centred).mean(axis=1, keepdims=True) + x.dtype.type(args["eps"]))
+    centred = x - x.mean(axis=-1, keepdims=True)
+    scale = np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + x.dtype.type(args["eps"]))
     centred /= scale
     return np.asarray(centred * wide(args["weight"]) + wide(args["bias"])).astype(args["out"].dtype, copy=False)
 
 
 def cumsum(args: Arguments) -> Array:
-    found: Array = wide(args["x"]).cumsum(axis=1)
+    found: Array = wide(args["x"]).cumsum(axis=-1)
     return found.astype(args["out"].dtype, copy=False)
 
 

@@ -267,15 +267,24 @@ def _floor_power(n: int) -> int:
     return 1 << (max(1, n).bit_length() - 1)
 
 
+_FOLD = 1024
+"""Elements of a folded contiguous axis that a CPU takes at once: long enough to pay for the turn of a loop, short enough
+for several tiles to stay in the first-level cache."""
+_WIDE = 4096
+"""Neighbours of a contiguous axis that a core keeps while it folds another one: memory that is read in its order arrives
+two to three times as fast as pieces of it, so that this counts for more than a second core (docs/benchmarks.md)."""
+
+
 def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Target) -> Sizes:
-    """Powers of two that share out a budget of elements, the contiguous axis first.
+    """Sides that share out a budget of elements, the contiguous axis first; powers of two but for a short folded axis.
 
     Elements of a program: enough to pay for starting it, few enough that the units all have work and that the tiles
     stay near the core.
     """
+    cpu = target.schedule == "cpu" and not target.has("whole_grid")
     if target.has("whole_grid"):
         budget, wanted = 1 << 16, 1
-    elif target.schedule == "cpu":
+    elif cpu:
         budget, wanted = 8192 if len(known) == 1 else 4096, 4 * target.units
     else:
         budget, wanted = 1024, 2 * target.units
@@ -290,16 +299,31 @@ def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Targ
         fact, bound = known[name], bounds[name]
         limit = budget
         if folds and len(order) > 1 and place == 0 and fact.role != "fold":
-            limit = min(budget, 64)  # columns side by side, so that the folded axis keeps some length
-        side = min(_ceil_power(fact.size), _floor_power(limit))
+            limit = min(budget, _WIDE if cpu else 64)  # side by side, so that the folded axis keeps some length
+        if cpu and place == 0 and fact.role == "fold":
+            side = _folded_side(fact.size, min(limit, _FOLD))
+        else:
+            side = min(_ceil_power(fact.size), _floor_power(limit))
         if fact.role != "fold":
-            side = min(side, max(_floor_power(share), _least(place, target)))
+            least = _least(place, target)
+            if cpu and folds and place == 0:
+                least = max(least, _WIDE // max(1, _floor_power(target.units) // 2))
+            side = min(side, max(_floor_power(share), least))
         side = min(max(side, bound.low), bound.high)
         budget = max(1, budget // side)
+        if cpu and place == 0 and fact.role == "fold" and side < fact.size:
+            budget = 1  # a row after the other, in the order of memory
         if fact.role != "fold":
             share = max(1, share // side)
         sizes[name] = side
     return sizes
+
+
+def _folded_side(size: int, most: int) -> int:
+    """A short axis whole, in steps of 64 so that few kernels serve many lengths; a long one in equal tiles, nearly."""
+    tiles = -(-size // most)
+    step = 64 if size > 64 else 16
+    return max(16, min(most, _padded(-(-size // tiles), step)))
 
 
 def _least(place: int, target: Target) -> int:

@@ -117,6 +117,8 @@ def _neutral(fn: str, constant: Scalar, dtype: DType) -> bool:
 
 def _by_power_of_two(op: Binary, divisor: int) -> tuple[Op, ...]:
     """Division that rounds down is an arithmetic shift, and its remainder a mask, negative numbers included."""
+    if divisor == 1:  # of a remainder: x // 1 has been taken for x
+        return _zero(op)
     if divisor < 2 or divisor & (divisor - 1):
         return (op,)
     shift = op.fn == "floordiv"
@@ -129,6 +131,15 @@ def _by_power_of_two(op: Binary, divisor: int) -> tuple[Op, ...]:
         return scalar, made
     full = Full(results=(Value(tile),), loc=op.loc, value=scalar.result)
     return scalar, full, replace(made, y=full.result)
+
+
+def _zero(op: Binary) -> tuple[Op, ...]:
+    """0 in the place of ``op``."""
+    tile = op.result.tile
+    if tile.shape == ():
+        return (Const(results=op.results, loc=op.loc, value=0),)
+    scalar = Const(results=(Value(Tile((), tile.dtype)),), loc=op.loc, value=0)
+    return scalar, Full(results=op.results, loc=op.loc, value=scalar.result)
 
 
 def _reassociate(op: Binary, right: Scalar, known: Known) -> tuple[Op, ...]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from difflib import get_close_matches
 from inspect import Parameter
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from ..dtypes import BY_NAME, DType, Scalar, float64
@@ -179,15 +180,38 @@ def constants_key(constants: Mapping[str, object]) -> tuple[object, ...]:
     return tuple((name, freeze(value)) for name, value in constants.items())
 
 
-def freeze(value: object) -> object:
+def freeze(value: object, outer: tuple[object, ...] = ()) -> object:
+    """A hashable stand-in for a constant, equal for constants that make the same kernel.
+
+    A function stands for its code and what it closes over, so that one made anew by each call is compiled once; ``outer`` are
+    the functions that are being looked at, for those that close over themselves.
+    """
     if isinstance(value, float):
         return float, value.hex()
     if isinstance(value, (tuple, list)):
-        return type(value), tuple(freeze(v) for v in value)
+        return type(value), tuple(freeze(v, outer) for v in value)
     if isinstance(value, dict):
-        return dict, tuple((freeze(k), freeze(v)) for k, v in value.items())
+        return dict, tuple((freeze(k, outer), freeze(v, outer)) for k, v in value.items())
+    if isinstance(value, FunctionType):
+        return _freeze_function(value, outer)
+    if is_dataclass(value) and not isinstance(value, (type, DType)):
+        return type(value), tuple(freeze(getattr(value, f.name), outer) for f in fields(value))
     try:
         hash(value)
     except TypeError:
         return type(value), repr(value)
     return type(value), value
+
+
+def _freeze_function(fn: FunctionType, outer: tuple[object, ...]) -> object:
+    if fn in outer:
+        return FunctionType, outer.index(fn)
+    inside = (*outer, fn)
+    cells: list[object] = []
+    for cell in fn.__closure__ or ():
+        try:
+            cells.append(freeze(cell.cell_contents, inside))
+        except ValueError:  # a variable that is assigned later
+            return FunctionType, fn
+    defaults = (freeze(fn.__defaults__, inside), freeze(fn.__kwdefaults__, inside))
+    return FunctionType, fn.__code__, id(fn.__globals__), tuple(cells), defaults

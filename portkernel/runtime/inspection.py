@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import backends, config, targets
 from ..backends import Source
-from ..errors import ArgumentTypeError
+from ..errors import ArgumentTypeError, ResourceError
 from ..ir import Func, print_func
 from ..targets import Target
 from . import driver as drivers
@@ -16,6 +16,7 @@ from .driver import Binary
 from .programs import configured
 from .route import check_backend
 from .specialize import choose_sizes, emit, lower
+from .specs import Config
 from .stages import stages_of
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class Text(str):
 
 
 def ir(kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any]) -> str:
-    typed, chosen, _ = _bound(kernel, specs, constants, targets.find("numpy"), f"{kernel.name}.ir()")
+    first = kernel.configs[0] if kernel.configs else None
+    typed, chosen, _ = _bound(kernel, specs, constants, targets.find("numpy"), f"{kernel.name}.ir()", first)
     settings = config.get()
     return print_func(lower(kernel.parsed, typed.types, chosen, settings, stages_of(kernel.parsed.name, settings)))
 
@@ -84,12 +86,24 @@ def _emitted(
             f"{where}: target: expected a profile or its name, got {type(target).__name__}",
             hint="the profiles are " + ", ".join(targets.profiles()),
         )
-    typed, chosen, options = _bound(kernel, specs, constants, profile, where)
+    candidates: tuple[Config | None, ...] = kernel.configs or (None,)
+    for candidate in candidates[:-1]:  # as a launch does: the first that fits the target
+        try:
+            typed, chosen, options = _bound(kernel, specs, constants, profile, where, candidate)
+            return emit(kernel.parsed, typed.types, chosen, found, profile, options, config.get())
+        except ResourceError:
+            continue
+    typed, chosen, options = _bound(kernel, specs, constants, profile, where, candidates[-1])
     return emit(kernel.parsed, typed.types, chosen, found, profile, options, config.get())
 
 
 def _bound(
-    kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], target: Target, where: str
+    kernel: Kernel,
+    specs: Sequence[Any],
+    constants: Mapping[str, Any],
+    target: Target,
+    where: str,
+    candidate: Config | None,
 ) -> tuple[Typed, dict[str, object], Any]:
     fn = kernel.parsed
     bound = bind(kernel.name, fn.params, specs, constants, kernel.configs)
@@ -97,6 +111,6 @@ def _bound(
         if value is not None:
             raise ArgumentTypeError(f"{where}: {option}: expected no such option, got {value!r}")
     typed = type_specs(kernel.name, bound.runtime)
-    chosen, options = configured(kernel.name, bound, kernel.configs[0] if kernel.configs else None)
+    chosen, options = configured(kernel.name, bound, candidate)
     sizes = choose_sizes(fn, typed.types, chosen, typed.dims, target)
     return typed, {**chosen, **sizes}, options

@@ -14,7 +14,7 @@ import numpy as np
 from .. import config
 from ..errors import ArgumentError, ArgumentTypeError, LaunchError
 from .arguments import as_array
-from .binding import RESERVED, bind, type_arguments
+from .binding import RESERVED, bind, freeze, type_arguments
 from .plan import GridLike, Plan
 from .specs import Config
 
@@ -195,9 +195,9 @@ class Kernel:
                 key.append((ref.dtype, ref.shape, ref.strides, value & 15, ref.readonly, ref.device))
             values.append(value)
         for name, given in kwargs.items():
-            if type(given) not in _SIMPLE or name not in self._constants:
+            if name not in self._constants:
                 return None
-            key.append((name, type(given), given))
+            key.append((name, type(given), given if type(given) in _SIMPLE else freeze(given)))
         return tuple(key)
 
 

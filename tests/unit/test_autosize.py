@@ -22,15 +22,25 @@ NUMPY = targets.find("numpy")
 
 def matmul_sizes(m: int, n: int, k: int, target: targets.Target, dtype: str = "float32") -> dict[str, int]:
     kernel = catalog.find("matmul").kernel
-    shapes = {"a": (m, k), "b": (k, n), "bias": (1,), "out": (m, n)}
-    return sizes(kernel, shapes, target, dtype)
+    return sizes(kernel, product_shapes(m, n, k), target, dtype)
+
+
+def product_shapes(m: int, n: int, k: int) -> dict[str, tuple[int, ...]]:
+    """The arguments of the matmul kernel; the unused ones are a again."""
+    spare = dict.fromkeys(("scale", "bias", "residual"), (m, k))
+    return {"a": (m, k), "b": (k, n), **spare, "out": (m, n), "alpha": (), "beta": ()}
 
 
 def sizes(kernel, shapes: dict[str, tuple[int, ...]], target: targets.Target, dtype: str = "float32") -> dict[str, int]:
     fn = kernel.parsed
-    types = {name: tensor(shape, dtype) for name, shape in shapes.items()}
+    types = {name: argument(shape, dtype) for name, shape in shapes.items()}
+    types |= {p.name: pk.ir.Tile((), pk.int32) for p in fn.params if not p.constexpr and p.name not in types}
     constants = {p.name: p.default for p in fn.params if p.constexpr}
     return choose_sizes(fn, types, constants, shapes, target)
+
+
+def argument(shape: tuple[int, ...], dtype: str) -> pk.ir.Tensor | pk.ir.Tile:
+    return tensor(shape, dtype) if shape else pk.ir.Tile((), pk.float32)
 
 
 def tensor(shape: tuple[int, ...], dtype: str) -> pk.ir.Tensor:
@@ -97,7 +107,7 @@ def test_every_kernel_within_its_bounds(entry: catalog.Entry, target: targets.Ta
         types = {
             p.name: tensor(shapes[p.name], problem.args[p.name].dtype.name)
             if p.name in shapes
-            else pk.ir.Tile((), pk.float32)
+            else pk.ir.Tile((), pk.int32 if isinstance(problem.args[p.name], int) else pk.float32)
             for p in fn.params
             if not p.constexpr
         }
@@ -119,17 +129,23 @@ def test_elementwise_runs_along_the_contiguous_axis() -> None:
 
 def test_a_folded_axis_that_is_short_is_covered_at_once() -> None:
     kernel = catalog.find("reduce_sum").kernel
-    found = sizes(kernel, {"x": (100_000, 100), "out": (100_000,)}, CPU)
+    found = sizes(kernel, {"x": (1, 1, 100_000, 100), "mask": (1, 1, 1, 1), "out": (1, 100_000, 1)}, CPU)
     assert found["BN"] == 128
     assert found["BM"] >= 16
 
 
 def test_convolution_finds_its_extents_behind_gathers() -> None:
     kernel = catalog.find("conv2d").kernel
-    shapes = {"x": (1, 3, 32, 32), "weight": (8, 3, 3, 3), "bias": (1,), "out": (1, 8, 30, 30)}
+    shapes = {
+        "x": (1, 32, 1, 32, 32),
+        "weight": (8, 32, 1, 3, 3),
+        "bias": (1,),
+        "residual": (1,) * 5,
+        "out": (1, 8, 1, 30, 30),
+    }
     found = sizes(kernel, shapes, CPU)
     assert found["BM"] == 8  # as many as there are channels
-    assert found["BK"] <= 32  # 27 terms
+    assert found["BK"] <= 32  # 32 channels
     assert found["BN"] >= 64
 
 
@@ -141,8 +157,8 @@ def test_empty_arrays_and_no_constants() -> None:
 def test_it_is_quick_and_pure() -> None:
     kernel = catalog.find("matmul").kernel
     fn = kernel.parsed
-    shapes = {"a": (1000, 1000), "b": (1000, 1000), "bias": (1,), "out": (1000, 1000)}
-    types = {name: tensor(shape, "float32") for name, shape in shapes.items()}
+    shapes = product_shapes(1000, 1000, 1000)
+    types = {name: argument(shape, "float32") for name, shape in shapes.items()}
     bounds = {p.name: p.default for p in fn.params if isinstance(p.default, Auto)}
     probes = autosize.probe_sizes(bounds)
     func = fn.lower(types, {p.name: p.default for p in fn.params if p.constexpr} | probes)

@@ -208,6 +208,15 @@ def test_lines_lead_back_to_the_kernel() -> None:
     assert loc.line == barrier.loc.line
 
 
+def test_numbered_names_are_no_types() -> None:
+    """The eighth and the 64th loop index would be i8 and i64, which CUDA's text defines as types."""
+    names = Names()
+    made = [names.fresh("", "i") for _ in range(70)]
+    assert {"i8", "i64"}.isdisjoint(made)
+    assert len(set(made)) == 70
+
+
+
 def test_names_avoid_what_the_languages_have_taken() -> None:
     names = Names()
     assert names.fresh("acc") == "acc"

@@ -89,6 +89,7 @@ def test_float_identities_are_exact_or_left_alone(name):
 
 
 INTEGER_IDENTITIES = {
+    "mod 1": lambda x: x % 1,
     "add 0": lambda x: x + 0,
     "0 add": lambda x: 0 + x,
     "sub 0": lambda x: x - 0,

@@ -525,3 +525,35 @@ def test_constants_that_every_configuration_names_need_no_default():
         launch[lambda meta: (pk.cdiv(100, meta["B"]),)](x, out)
         assert (out == 2 * x).all()
     assert "float32[64]" in double.ir(x, x)
+
+
+@pk.kernel
+def mapped(x, out, FN: pk.constexpr[object], B: pk.constexpr[int] = 16):
+    i = pk.program_id(0)
+    pk.store(out, (i,), FN(pk.load(x, (i,), (B,))))
+
+
+def test_a_function_made_anew_by_each_call_is_compiled_once(fresh):
+    kernel = copy_of(mapped)
+    x, out = np.arange(16, dtype=np.float32), np.zeros(16, np.float32)
+
+    def times(n):
+        return lambda t: t * n
+
+    for _ in range(3):
+        kernel[(1,)](x, out, FN=times(2.0), backend="numpy")
+        np.testing.assert_array_equal(out, 2 * x)
+    kernel[(1,)](x, out, FN=times(3.0), backend="numpy")  # another closure is another kernel
+    np.testing.assert_array_equal(out, 3 * x)
+    assert pk.stats().lowerings == 2
+
+
+def test_text_is_that_of_the_first_configuration_that_fits():
+    @pk.kernel(configs=[pk.Config(B=1 << 16), pk.Config(B=64)])
+    def rows(x, out, B: pk.constexpr[int] = 16):
+        tile = pk.load(x, (pk.program_id(0),), (B,))
+        pk.store(out, (pk.program_id(0),), pk.cumsum(tile, axis=0))
+
+    spec = pk.TensorSpec(1, "float32")
+    text = rows.source(spec, spec, backend="opencl", target="opencl-gpu")
+    assert text == rows.source(spec, spec, B=64, backend="opencl", target="opencl-gpu")

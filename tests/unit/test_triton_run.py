@@ -54,6 +54,20 @@ def test_a_partial_tile_writes_nothing_beside_the_array() -> None:
 
 
 @pk.kernel
+def gather_under_a_scalar_condition(x, out, limit):
+    i = pk.arange(8)
+    mask = (pk.program_id(0) < limit) & (i < 5)
+    pk.scatter(out, (i,), pk.gather(x, (i,), mask=mask, pad=-1))
+
+
+@pytest.mark.parametrize("limit", [0, 1])
+def test_a_condition_of_the_whole_tile_is_a_mask(limit: int) -> None:
+    x, out = np.arange(8, dtype=np.int32), np.full(8, 9, np.int32)
+    _run(gather_under_a_scalar_condition, (1,), x, out, limit)
+    assert np.array_equal(out, np.where((np.arange(8) < 5) & (limit > 0), x, -1))
+
+
+@pk.kernel
 def scaled(x, out, factor):
     pk.store(out, 0, pk.load(x, 0, 5) * factor.astype(pk.float32))
 

@@ -65,6 +65,9 @@ class Dialect:
     pointer_offsets: ClassVar[bool] = False
     """Whether a buffer cannot start at any element, so that an offset follows each pointer."""
 
+    half_vectors: ClassVar[bool] = False
+    """Whether vectors of float16 are rounded and written by the prelude's ``pack_half``."""
+
     # --- types ---------------------------------------------------------------------------------------------------
 
     def scalar_type(self, dtype: DType) -> str:
@@ -84,8 +87,12 @@ class Dialect:
             return self.types[f"uint{dtype.bits}"]
         return self.types[dtype.name]
 
+    def array_type(self, type: Pointer) -> str:
+        """What the array behind a pointer holds: memory of a thread's own keeps small floats as its registers do."""
+        return self.scalar_type(type.dtype) if is_register_like(type) else self.memory_type(type.dtype)
+
     def pointer_type(self, type: Pointer) -> str:
-        return f"{self.spaces[type.space]}{self.memory_type(type.dtype)}*"
+        return f"{self.spaces[type.space]}{self.array_type(type)}*"
 
     # --- literals ------------------------------------------------------------------------------------------------
 
@@ -177,7 +184,7 @@ class Dialect:
         return f"{base}[{index.text}] = {value};"
 
     def read_half(self, pointer: Pointer, base: str, index: Expr, lanes: int) -> str | None:
-        """float16 elements as float registers, where the language has a built-in for it."""
+        """float16 elements as float registers, where the language has a built-in for it that reads at any address."""
         return None
 
     def write_half(self, pointer: Pointer, base: str, index: Expr, value: str, lanes: int) -> str | None:
@@ -186,7 +193,7 @@ class Dialect:
 
     def array(self, type: Pointer, name: str, size: int, offset: int | None) -> list[str]:
         """Declares ``size`` elements; at ``offset`` bytes of the launch's local memory unless that is None."""
-        element = self.memory_type(type.dtype)
+        element = self.array_type(type)
         if offset is not None:
             return [f"{element}* const {name} = ({element}*)(pk_local + {offset});"]
         return [self.array_of[type.space].format(type=element, name=name, size=size)]
@@ -217,6 +224,11 @@ class Dialect:
 
     def convert_function(self, type: Vec) -> str:
         return f"({self.register_type(type)})"
+
+
+def is_register_like(type: Pointer) -> bool:
+    """Whether elements are small floats that need no conversion on their way to a register and back."""
+    return type.space == "private" and type.dtype.is_float and type.dtype.bits < 32
 
 
 def _shortest(value: float, kind: str) -> str:

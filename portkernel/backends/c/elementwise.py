@@ -16,6 +16,7 @@ from .spell import (
     INFIX_ARITHMETIC,
     INFIX_BITS,
     ONE_LANE,
+    ONE_LANE_UNARY,
     PREDICATES,
     PRELUDE_BINARY,
     PRELUDE_UNARY,
@@ -39,6 +40,10 @@ def unary(e: Emitter, op: o.Unary) -> Expr:
         return Expr(prefix("-", _wrapped(e, op.x)).text, UNARY, wrap=True)
     if fn == "abs" and dtype.is_integer:
         return e.use(op.x)  # unsigned
+    if fn in ONE_LANE_UNARY and type.lanes > 1:
+        x = e.atom(op.x)
+        made = by_lane(e, type, [call(FLOAT_UNARY[fn], f"{x.text}.s{i:x}") for i in range(type.lanes)])
+        return e.rounded(made, type)
     x = e.use(op.x)
     if type.lanes > 1 and dtype.kind in ONE_LANE.get(fn, ""):
         a = e.atom(op.x).text
@@ -82,8 +87,14 @@ def _prelude(e: Emitter, fn: str, x: Value, y: Value) -> Expr:
     if type.lanes == 1 or type.dtype.kind not in ONE_LANE.get(fn, ""):
         return e.request(fn, type.dtype, type.lanes, e.use(x), e.use(y))
     a, b = e.atom(x).text, e.atom(y).text
-    lanes = (e.request(fn, type.dtype, 1, Expr(f"{a}.s{i:x}"), Expr(f"{b}.s{i:x}")).text for i in range(type.lanes))
-    return Expr(f"({e.dialect.register_type(type)})({', '.join(lanes)})", UNARY)
+    return by_lane(
+        e, type, [e.request(fn, type.dtype, 1, Expr(f"{a}.s{i:x}"), Expr(f"{b}.s{i:x}")) for i in range(type.lanes)]
+    )
+
+
+def by_lane(e: Emitter, type: s.Vec, lanes: list[Expr]) -> Expr:
+    """A vector from the expressions of its lanes."""
+    return Expr(f"({e.dialect.register_type(type)})({', '.join(lane.text for lane in lanes)})", UNARY)
 
 
 def _by_constant(e: Emitter, op: o.Binary) -> Expr | None:

@@ -8,6 +8,7 @@ from ...ir import ops as o
 from ...ir import simt as s
 from ...ir.core import Value, walk
 from . import elementwise
+from .dialect import is_register_like
 from .emit import Emitter, handles
 from .expr import ATOM, UNARY, Expr, call
 from .spell import SMALL
@@ -119,6 +120,8 @@ def alloc(e: Emitter, op: s.Alloc) -> Expr | None:
 @handles(s.ReadElem)
 def read_elem(e: Emitter, op: s.ReadElem) -> Expr:
     type, pointer = op.result.vec, op.pointer.pointer
+    if is_register_like(pointer):
+        return Expr(e.dialect.read(pointer, e.use(op.pointer).text, e.use(op.index), type.lanes, op.aligned))
     if pointer.dtype == float16:
         half = e.dialect.read_half(pointer, e.use(op.pointer).text, e.use(op.index), type.lanes)
         if half is not None:
@@ -134,14 +137,17 @@ def read_elem(e: Emitter, op: s.ReadElem) -> Expr:
 def write_elem(e: Emitter, op: s.WriteElem) -> Expr | None:
     pointer, lanes = op.pointer.pointer, op.value.vec.lanes
     value = e.use(op.value)
-    if pointer.dtype == float16:
+    plain = is_register_like(pointer)
+    if pointer.dtype == float16 and not plain:
         exact = (value.unrounded or value).text
         half = e.dialect.write_half(pointer, e.use(op.pointer).text, e.use(op.index), exact, lanes)
         if half is not None:
             e.out.line(half)
             return None
-    small = SMALL.get(pointer.dtype.name)
-    if small is not None:
+    small = None if plain else SMALL.get(pointer.dtype.name)
+    if small is not None and pointer.dtype == float16 and lanes > 1 and e.dialect.half_vectors:
+        value = e.request("pack_half", None, lanes, value.unrounded or value)
+    elif small is not None:
         value = e.request(f"store_{small}", None, lanes, value)
     elif pointer.dtype.is_bool:
         value = e.dialect.byte(value, lanes)

@@ -7,11 +7,11 @@ chain of elementwise operations on one shape never moves an element from thread 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
-from ...ir import Dot, Func, Store, walk
+from ...ir import Block, Dot, For, Func, Load, Store, While, walk
 from ...targets import Target
 from .build import Index, SimtBuilder, Values
 
@@ -19,6 +19,7 @@ Visit = Callable[[tuple[Index, ...], Index, int], None]
 """Takes the index of an element, the register of the thread that holds it, and how many neighbours come with it."""
 
 UNROLL = 64  # more registers than this stay a loop
+_TURNS = 16  # how often the body of a loop is taken to run
 T = TypeVar("T")
 
 
@@ -50,16 +51,16 @@ class Rows:
         return math.prod(self.shape)
 
     def each(self, b: SimtBuilder, visit: Visit, lanes: int = 1) -> None:
-        """Visit every element, ``lanes`` at once along the last dimension and the rest one by one."""
+        """Visit every element, ``lanes`` at once along dimension ``inner`` and the rest one by one."""
         if self.inner % max(len(self.shape), 1) == len(self.shape) - 1 or not self.shape:
             self._dimension(b, (), visit, lanes)
             return
-        turned = Rows(last(self.shape, self.inner))
-        turned.each(b, lambda index, _, __: self._visit_turned(b, index, visit))
 
-    def _visit_turned(self, b: SimtBuilder, index: tuple[Index, ...], visit: Visit) -> None:
-        back = first(index, self.inner)
-        visit(back, b.flat(back, self.shape), 1)
+        def turned(index: tuple[Index, ...], _: Index, count: int) -> None:
+            back = first(index, self.inner)
+            visit(back, b.flat(back, self.shape), count)
+
+        Rows(last(self.shape, self.inner)).each(b, turned, lanes)
 
     def _dimension(self, b: SimtBuilder, index: tuple[Index, ...], visit: Visit, lanes: int) -> None:
         d = len(index)
@@ -175,14 +176,26 @@ Layout = Rows | Cyclic | Blocks
 
 @dataclass(frozen=True, slots=True)
 class Layouts:
-    """The decision for one function: how many threads, and the layout of each shape."""
+    """The decision for one function: how many threads, and the layout of each shape.
+
+    ``turned`` holds, by shape without its sides of 1, the dimension along which neighbours lie if that is not the last:
+    one thread then stores and visits tiles of that shape so.
+    """
 
     threads: int
     accumulators: frozenset[tuple[int, ...]]
+    turned: Mapping[tuple[int, ...], int] = field(default_factory=dict)
+
+    def inner(self, shape: tuple[int, ...]) -> int:
+        """The dimension of ``shape`` along which neighbours lie side by side; the last one if it has no long side."""
+        long = [d for d, n in enumerate(shape) if n != 1]
+        if not long or shape in self.accumulators:
+            return len(shape) - 1
+        return long[self.turned.get(squeezed(shape), -1)]
 
     def of(self, shape: tuple[int, ...]) -> Layout:
         if self.threads == 1:
-            return Rows(shape)
+            return Rows(shape, self.inner(shape))
         if shape in self.accumulators:
             return _blocks(shape, self.threads)
         return Cyclic(shape, self.threads)
@@ -204,11 +217,51 @@ def _blocks(shape: tuple[int, ...], threads: int) -> Blocks:
     return best[1]
 
 
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """``shape`` without its sides of 1."""
+    return tuple(n for n in shape if n != 1)
+
+
+def same_sides(shape: tuple[int, ...], other: tuple[int, ...]) -> dict[int, int] | None:
+    """The dimension of ``other`` for each of ``shape`` that is not 1, if the two differ in sides of 1 alone."""
+    if squeezed(shape) != squeezed(other):
+        return None
+    long, wanted = ([d for d, n in enumerate(s) if n != 1] for s in (shape, other))
+    return dict(zip(long, wanted, strict=True))
+
+
+def _turned(func: Func) -> dict[tuple[int, ...], int]:
+    """The shapes that most of their loads and stores see along another dimension than the last.
+
+    Operands of products stay as they are: packing reads them in the order of memory anyway.
+    """
+    votes: dict[tuple[int, ...], dict[int, int]] = {}
+    fixed: set[tuple[int, ...]] = set()
+
+    def visit(block: Block, weight: int) -> None:
+        for op in block.ops:
+            if isinstance(op, (Load, Store)):
+                shape = (op.result if isinstance(op, Load) else op.value).tile.shape
+                strides = [s for s, n in zip(op.tensor.tensor.strides, shape, strict=True) if n != 1]
+                if 1 in strides:
+                    found = votes.setdefault(squeezed(shape), {})
+                    axis = len(strides) - 1 - strides[::-1].index(1)
+                    found[axis] = found.get(axis, 0) + weight
+            elif isinstance(op, Dot):
+                fixed.update(squeezed(v.tile.shape) for v in (op.a, op.b, op.acc))
+            for region in op.regions:
+                visit(region, weight * (_TURNS if isinstance(op, (For, While)) else 1))
+
+    visit(func.body, 1)
+    best = {shape: max(v, key=lambda axis: (v[axis], axis)) for shape, v in votes.items() if shape not in fixed}
+    return {shape: axis for shape, axis in best.items() if axis != len(shape) - 1}
+
+
 def choose(func: Func, target: Target) -> Layouts:
     """How ``func`` is laid out on ``target``."""
     accumulators = frozenset(op.result.tile.shape for op in walk(func.body) if isinstance(op, Dot))
     if target.schedule == "cpu":
-        return Layouts(1, accumulators)
+        return Layouts(1, accumulators, _turned(func))
     sizes = [v.tile.size for op in walk(func.body) if not isinstance(op, Store) for v in op.results]
     largest = max(sizes, default=1)
     wanted = 64

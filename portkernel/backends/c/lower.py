@@ -36,10 +36,11 @@ from . import layout, plan
 from .build import Index, SimtBuilder, Values
 from .lower_atomic import lower_atomic
 from .lower_dot import lower_dot
+from .lower_edge import guarded
 from .lower_elementwise import compute, element
-from .lower_fill import fill
+from .lower_fill import fill, fill_together
 from .lower_fold import lower_reduce, lower_scan
-from .lower_memory import guarded, open_box, scatter_element, store_element
+from .lower_memory import open_box, scatter_element, store_element
 from .lower_vector import lanes_for
 from .plan import tensors_touched
 from .state import State, Storage
@@ -255,9 +256,10 @@ class _Carried:
         """The yields, as a parallel assignment: a value that another one still reads is replaced last."""
         s = self.s
         late: list[tuple[Storage, Storage]] = []
+        done = self._together()
         for k in self.tiles:
             value, storage = self.op.body.yields[k], s.stored[self.params[k]]
-            if value is self.params[k] or s.stored.get(value) is storage:
+            if k in done or value is self.params[k] or s.stored.get(value) is storage:
                 continue
             if (self.op, k) in s.plan.direct:
                 fill(s, value, storage)
@@ -268,6 +270,26 @@ class _Carried:
                 late.append((waiting, storage))
         for waiting, storage in late:
             _copy(s, waiting, storage)
+
+    def _together(self) -> frozenset[int]:
+        """Fill in one loop the slots of one shape that read each other's old values element by element; which they were."""
+        s, yields = self.s, self.op.body.yields
+        done: set[int] = set()
+        for shape in dict.fromkeys(self.params[k].tile.shape for k in self.tiles) if s.threads == 1 else ():
+            group = {
+                k
+                for k in self.tiles
+                if self.params[k].tile.shape == shape
+                and (self.op, k) in s.plan.readers
+                and yields[k] is not self.params[k]
+                and yields[k] not in s.stored
+            }
+            while outside := {k for k in group if not s.plan.readers[self.op, k] <= group}:
+                group -= outside
+            if len(group) > 1:
+                fill_together(s, [(yields[k], s.stored[self.params[k]]) for k in sorted(group)])
+                done |= group
+        return frozenset(done)
 
 
 def _copy(s: State, source: Storage, target: Storage) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from ...ir import Dot, Value
 from ...ir.simt import Mad, Vec
 from .build import Index, Values
-from .lower_memory import guarded, unit_axis
+from .lower_edge import guarded
+from .lower_memory import unit_axis
 from .lower_vector import lanes_for
 from .state import State, Storage
 
@@ -44,7 +45,8 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
         lead: tuple[Index, ...] = (n,) if len(shape) == 3 else ()
 
         def pack() -> None:
-            together = min(lanes, lanes_for(s, op.b.tile.shape, [op.b]))
+            flat = s.layouts.inner(op.b.tile.shape) == len(shape) - 1
+            together = min(lanes, lanes_for(s, op.b.tile.shape, [op.b])) if flat else 1
             downward = unit_axis(s, op.b) == len(shape) - 2
             _pack(s, packed, right, lead, depth, width, columns, together, downward)
 

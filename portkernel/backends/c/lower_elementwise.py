@@ -24,14 +24,15 @@ from ...ir import (
 )
 from ...ir.simt import Iota, Pack, Vec
 from .build import Index, SimtBuilder, Values
-from .lower_memory import gather_element, load_element
+from .lower_memory import gather_element, load_element, neighbour
+from .lower_vector import divides, runs_along
 from .state import State
 
 Place = tuple[Index, ...]
 
 
 def element(s: State, value: Value, index: Place, register: Index, lanes: int = 1) -> Value:
-    """``value[index]``, or the vector of ``lanes`` elements that begins there along the last dimension.
+    """``value[index]``, or the vector of ``lanes`` elements that begins there along the innermost dimension.
 
     ``register`` is where the thread keeps the element, if it visits the elements that it holds.
     """
@@ -101,9 +102,7 @@ def _arange(s: State, op: Arange, index: Place, lanes: int) -> Value:
 
 def pack(s: State, value: Value, index: Place, register: Index, lanes: int) -> Value:
     """Neighbours fetched one by one."""
-    ones = tuple(
-        element(s, value, (*index[:-1], s.b.add(index[-1], lane)), s.b.add(register, lane)) for lane in range(lanes)
-    )
+    ones = tuple(element(s, value, neighbour(s, value, index, lane), s.b.add(register, lane)) for lane in range(lanes))
     return s.b.pure(Pack, Vec(value.tile.dtype, lanes), xs=ones)
 
 
@@ -111,28 +110,24 @@ def _view(
     s: State, op: Reshape | Permute | BroadcastTo | Extract | Concat, index: Place, register: Index, lanes: int
 ) -> Value:
     b = s.b
+    if lanes > 1 and not (runs_along(s, op) and divides(s, op.result, lanes)):
+        return pack(s, op.result, index, register, lanes)
     match op:
         case BroadcastTo():
-            if lanes > 1 and op.x.tile.shape[-1] == 1:
+            if lanes > 1 and op.x.tile.shape[s.layouts.inner(op.result.tile.shape)] == 1:
                 return b.splat(element(s, op.x, index, register), lanes)
             return element(s, op.x, index, register, lanes)
         case Extract():
             return element(s, op.x, tuple(b.add(i, o) for i, o in zip(index, op.offsets, strict=True)), register, lanes)
         case Permute():
-            if lanes > 1 and op.axes[-1] != len(op.axes) - 1:
-                return pack(s, op.result, index, register, lanes)
             source: list[Index] = [0] * len(index)
             for i, axis in zip(index, op.axes, strict=True):
                 source[axis] = i
             return element(s, op.x, tuple(source), register, lanes)
         case Reshape():
             before, after = op.x.tile.shape, op.result.tile.shape
-            if lanes > 1 and (not before or before[-1] % lanes or after[-1] % lanes):
-                return pack(s, op.result, index, register, lanes)
             return element(s, op.x, reshaped(b, index, after, before), register, lanes)
         case Concat():
-            if lanes > 1 and op.axis == len(index) - 1:
-                return pack(s, op.result, index, register, lanes)
             return _concat(s, op, 0, 0, index, register, lanes)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...ir import Value
 from .build import Index
 from .layout import Layout, Rows
+from .lower_edge import guarded
 from .lower_elementwise import element
-from .lower_memory import guarded
 from .lower_vector import lanes_for
 from .state import State, Storage
 
@@ -38,3 +38,17 @@ def fill(
     s.before_write(storage)
     guarded(s, [value], tile.size, body)
     s.after_write(storage)
+
+
+def fill_together(s: State, pairs: Sequence[tuple[Value, Storage]]) -> None:
+    """Write several tiles of one shape in one loop, each element of all of them before the next: what they read of one
+    another's storage is what it held before. On one thread."""
+    shape = pairs[0][0].tile.shape
+    values = [value for value, _ in pairs]
+
+    def visit(index: tuple[Index, ...], register: Index, lanes: int) -> None:
+        found = [element(s, value, index, register, lanes) for value in values]
+        for (_, storage), new in zip(pairs, found, strict=True):
+            s.b.write(storage.pointer, storage.place(s.b, index, register), new)
+
+    guarded(s, values, values[0].tile.size, lambda: s.each(shape, visit, lanes_for(s, shape, values)))

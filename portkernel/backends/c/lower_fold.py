@@ -10,15 +10,18 @@ from collections.abc import Callable
 
 from ...dtypes import int32
 from ...ir import ArgReduce, Block, Reduce, Scan, Value
-from ...ir.simt import Lane, Vec
+from ...ir.simt import Iota, Lane, Vec
 from ...lang.functions import FOLDS
 from .build import Index, Values
 from .layout import Cyclic
+from .lower_edge import guarded
 from .lower_elementwise import element
-from .lower_memory import guarded
+from .lower_memory import neighbour
 from .lower_vector import lanes_for
 from .state import State, Storage
 
+AT_ONCE = 8
+"""Vectors of accumulators that a fold across lines keeps in registers."""
 Place = tuple[Index, ...]
 Combine = Callable[[Values, Values], Values]
 Inline = Callable[[State, Block, Values], Values]
@@ -45,13 +48,26 @@ def _better(s: State, op: ArgReduce, acc: Values, new: Values) -> Values:
     return b.select(wins, new[0], acc[0]), b.select(wins, new[1], acc[1])
 
 
+def _first_of(s: State, op: ArgReduce, one: Values, other: Values) -> Values:
+    """As :func:`_better` for results of any order: of equals the one that stands first."""
+    b = s.b
+    wins = b.binary("gt" if op.fn == "argmax" else "lt", other[0], one[0])
+    tie = b.binary("eq", other[0], one[0])
+    if one[0].vec.dtype.is_float:
+        both_nan = b.binary("and", b.binary("ne", other[0], other[0]), b.binary("ne", one[0], one[0]))
+        only_nan = b.binary("and", b.binary("ne", other[0], other[0]), b.binary("eq", one[0], one[0]))
+        wins, tie = b.binary("or", wins, only_nan), b.binary("or", tie, both_nan)
+    wins = b.binary("or", wins, b.binary("and", tie, b.binary("lt", other[1], one[1])))
+    return b.select(wins, other[0], one[0]), b.select(wins, other[1], one[1])
+
+
 def _elements(s: State, op: Reduce | ArgReduce | Scan, line: Place, k: Index, lanes: int = 1) -> Values:
     """The elements at position ``k`` of a line; for an arg-reduction, also the position."""
     index = (*line[: op.axis], k, *line[op.axis :])
     if not isinstance(op, ArgReduce):
         return tuple(element(s, x, index, 0, lanes) for x in op.xs)
     place = s.b.const(k, int32) if isinstance(k, int) else s.b.cast(k, int32)
-    return element(s, op.x, index, 0), place
+    return element(s, op.x, index, 0, lanes), s.b.splat(place, lanes)
 
 
 def _fold(
@@ -103,7 +119,7 @@ def lower_reduce(s: State, op: Reduce | ArgReduce, inline: Inline) -> None:
     _share(s, kept, parts, part)
     s.dirty = True
     s.fence()
-    _finish(s, op, kept, lambda line, _: _fold_parts(s, partial, kept, parts, line, combine))
+    _finish(s, op, kept, lambda line, *_: [_fold_parts(s, partial, kept, parts, line, combine)])
 
 
 def _fold_parts(
@@ -146,77 +162,111 @@ def _whole_lines(
     length: int,
     combine: Combine,
 ) -> None:
-    named = isinstance(op, Reduce) and op.body is None
+    shape = xs[0].tile.shape
+    inner = s.layouts.inner(shape)
+    simple = isinstance(op, ArgReduce) or op.body is None
 
-    def line_of(line: Place, lanes: int) -> Values:
-        if named and lanes == 1 and op.axis == len(kept):
-            width = lanes_for(s, xs[0].tile.shape, xs)
+    def lines_of(line: Place, lanes: int, ways: int) -> list[Values]:
+        if simple and lanes == 1 and op.axis == inner:
+            width = lanes_for(s, shape, xs)
             if width > 1 and length >= 2 * width:
-                return _fold_lanes(s, op, xs[0], line, length, width, combine)
+                return [_fold_lanes(s, op, line, length, width, combine)]
+        beside = [neighbour(s, op.results[0], line, way * lanes) if way else line for way in range(ways)]
 
-        def at(k: Index) -> Values:
-            return _elements(s, op, line, k, lanes)
+        def at(k: Index) -> list[Values]:
+            return [_elements(s, op, place, k, lanes) for place in beside]
 
-        return _fold(s, at(0), 1, length, 1, at, combine)
+        def step(k: Index, acc: Values) -> Values:
+            return tuple(v for old, new in zip(_parts(acc, ways), at(k), strict=True) for v in combine(old, new))
 
-    _finish(s, op, kept, line_of, xs, across=named and op.axis < len(kept))
+        found = s.b.loop(length, step, start=1, inits=tuple(v for values in at(0) for v in values))
+        return _parts(found, ways)
+
+    across = simple and op.axis != inner and s.layouts.inner(kept) == inner - (inner > op.axis)
+    _finish(s, op, kept, lines_of, xs, across)
 
 
-def _fold_lanes(
-    s: State, op: Reduce | ArgReduce, x: Value, line: Place, length: int, lanes: int, combine: Combine
-) -> Values:
-    """A line along the last dimension, in several vectors of partial results that are folded into one another at the end."""
+def _fold_lanes(s: State, op: Reduce | ArgReduce, line: Place, length: int, lanes: int, combine: Combine) -> Values:
+    """A line along the innermost dimension, in several vectors of partial results that are folded into one another at the
+    end."""
     b = s.b
     ways = 4 if length >= 8 * lanes else 1
     stride = ways * lanes
     done = length // stride * stride
 
-    def vectors(k: Index) -> Values:
-        return tuple(element(s, x, (*line, b.add(k, w * lanes)), 0, lanes) for w in range(ways))
+    def merge(one: Values, other: Values) -> Values:
+        return _first_of(s, op, one, other) if isinstance(op, ArgReduce) else combine(one, other)
+
+    def vector(k: Index) -> Values:
+        found = _elements(s, op, line, k, lanes)
+        if isinstance(op, ArgReduce):
+            found = (found[0], b.binary("add", found[1], b.pure(Iota, found[1].vec)))
+        return found
 
     def step(k: Index, acc: Values) -> Values:
-        return tuple(combine((a,), (v,))[0] for a, v in zip(acc, vectors(k), strict=True))
+        olds = _parts(acc, ways)
+        return tuple(v for w in range(ways) for v in combine(olds[w], vector(b.add(k, w * lanes))))
 
-    partial = list(b.loop(done, step, start=stride, step=stride, inits=vectors(0)))
+    inits = tuple(v for w in range(ways) for v in vector(w * lanes))
+    partial = _parts(b.loop(done, step, start=stride, step=stride, inits=inits), ways)
     for start in range(done, length // lanes * lanes, lanes):
         way = (start - done) // lanes
-        partial[way] = combine((partial[way],), (element(s, x, (*line, start), 0, lanes),))[0]
-    while len(partial) > 1:
-        half = len(partial) // 2
-        partial = [combine((partial[i],), (partial[i + half],))[0] for i in range(half)]
-    ones = [b.pure(Lane, Vec(x.tile.dtype), index=i, x=partial[0]) for i in range(lanes)]
-    while len(ones) > 1:
-        half = len(ones) // 2
-        ones = [combine((ones[i],), (ones[i + half],))[0] for i in range(half)]
-    return _fold(s, (ones[0],), length // lanes * lanes, length, 1, lambda k: _elements(s, op, line, k), combine)
+        partial[way] = combine(partial[way], vector(start))
+    whole = _halved(partial, merge)
+    ones = [tuple(b.pure(Lane, Vec(v.vec.dtype), index=i, x=v) for v in whole) for i in range(lanes)]
+    rest = length // lanes * lanes
+    return _fold(s, _halved(ones, merge), rest, length, 1, lambda k: _elements(s, op, line, k), combine)
+
+
+def _parts(values: Values, count: int) -> list[Values]:
+    """``values`` in ``count`` equal parts."""
+    size = len(values) // count
+    return [values[i * size : (i + 1) * size] for i in range(count)]
+
+
+def _halved(parts: list[Values], merge: Combine) -> Values:
+    """All of a power of two of partial results in one, pairwise."""
+    while len(parts) > 1:
+        half = len(parts) // 2
+        parts = [merge(parts[i], parts[i + half]) for i in range(half)]
+    return parts[0]
 
 
 def _finish(
     s: State,
     op: Reduce | ArgReduce,
     kept: tuple[int, ...],
-    result: Callable[[Place, int], Values],
+    result: Callable[[Place, int, int], list[Values]],
     roots: tuple[Value, ...] = (),
     across: bool = False,
 ) -> None:
-    """Store ``result(line, lanes)`` for every line; ``across`` allows ``lanes`` neighbouring lines at once."""
+    """Store ``result(line, lanes, ways)`` for every line; ``across`` allows ``ways`` vectors of neighbouring lines at once."""
     places = range(1, 2) if isinstance(op, ArgReduce) else range(len(op.results))
     storages = []
     for r in op.results:
         own = s.plan.stored[r] if kept else False
         storages.append(s.allocate(kept, r.tile.dtype, own, f"the tile {r.type}", op.loc))
 
-    def visit(line: Place, register: Index, lanes: int) -> None:
-        found = result(line, lanes)
-        for k, storage in zip(places, storages, strict=True):
-            s.b.write(storage.pointer, storage.place(s.b, line, register), found[k])
+    def visit(line: Place, register: Index, lanes: int, ways: int) -> None:
+        for way, found in enumerate(result(line, lanes, ways)):
+            at = neighbour(s, op.results[0], line, way * lanes) if way else line
+            for k, storage in zip(places, storages, strict=True):
+                s.b.write(storage.pointer, storage.place(s.b, at, register), found[k])
 
     for storage in storages:
         s.before_write(storage)
     size = roots[0].tile.size if roots else 0
 
     def body() -> None:
-        s.each(kept, visit, lanes_for(s, roots[0].tile.shape, roots) if across else 1)
+        lanes = lanes_for(s, roots[0].tile.shape, roots) if across else 1
+        vectors = kept[s.layouts.inner(kept)] // lanes if lanes > 1 else 1
+        most = AT_ONCE // len(storages) // (2 if isinstance(op, ArgReduce) else 1)
+        ways = next(w for w in (8, 4, 2, 1) if w <= max(most, 1) and vectors % w == 0)
+        s.each(
+            kept,
+            lambda line, register, n: visit(line, register, lanes if n > 1 else 1, ways if n > 1 else 1),
+            lanes * ways,
+        )
 
     guarded(s, roots, size, body)
     for r, storage in zip(op.results, storages, strict=True):

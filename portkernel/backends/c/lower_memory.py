@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from ...dtypes import int64, uint64
-from ...ir import AtomicCAS, AtomicRMW, Cast, Dim, Gather, Load, Op, Permute, Scatter, Store, Stride, Value
+from ...ir import AtomicCAS, AtomicRMW, Cast, Dim, Gather, Load, Permute, Reshape, Scatter, Store, Stride, Value
 from ...ir.simt import Pack, Vec
 from .build import Index, Values
+from .layout import same_sides
 from .state import Box, State
 
 Place = tuple[Index, ...]
@@ -70,33 +71,22 @@ def _box_checks(s: State, op: Load | Store, index: Place) -> Value | bool:
     return s.b.both(checks)
 
 
-def box_inside(s: State, op: Load | Store) -> Value | bool:
-    """Whether the whole box lies inside the tensor."""
-    box = s.boxes[op]
-    shape = op.value.tile.shape if isinstance(op, Store) else op.result.tile.shape
-    checks: list[Value | bool] = []
-    for axis, (offset, n) in enumerate(zip(box.offsets, shape, strict=True)):
-        size = size_of(s, op.tensor, axis)
-        checks.append(offset >= 0 if isinstance(offset, int) else _not(s, s.b.less(offset, 0)))
-        checks.append(_not(s, s.b.less(size, s.b.add(offset, n))))
-    return s.b.both(checks)
-
-
-def _not(s: State, x: Value | bool) -> Value | bool:
-    if isinstance(x, bool):
-        return not x
-    return s.b.binary("eq", x, s.b.const(False, x.vec.dtype))
+def neighbour(s: State, value: Value, index: Place, lane: int) -> Place:
+    """The place ``lane`` steps after ``index`` along the innermost dimension of ``value``."""
+    inner = s.layouts.inner(value.tile.shape)
+    return (*index[:inner], s.b.add(index[inner], lane), *index[inner + 1 :])
 
 
 def load_element(s: State, op: Load, index: Place, lanes: int) -> Value:
     """``lanes`` elements of a load, or the pad."""
     ok = _box_checks(s, op, index)
-    if lanes > 1 and (ok is not True or op.tensor.tensor.strides[-1] not in (0, 1)):
-        ones = tuple(load_element(s, op, (*index[:-1], s.b.add(index[-1], lane)), 1) for lane in range(lanes))
+    stride = op.tensor.tensor.strides[s.layouts.inner(op.result.tile.shape)] if op.result.tile.shape else 1
+    if lanes > 1 and (ok is not True or stride not in (0, 1)):
+        ones = tuple(load_element(s, op, neighbour(s, op.result, index, lane), 1) for lane in range(lanes))
         return s.b.pure(Pack, Vec(op.result.tile.dtype, lanes), xs=ones)
     pointer = s.base(op.tensor)
     place = address(s, op.tensor, s.boxes[op].corner, index)
-    if lanes > 1 and op.tensor.tensor.strides[-1] == 0:
+    if lanes > 1 and stride == 0:
         return s.b.splat(s.b.read(pointer, place), lanes)
     return s.b.branch(ok, lambda: (s.b.read(pointer, place, lanes),), lambda: (s.scalars[op.pad],))[0]
 
@@ -104,8 +94,12 @@ def load_element(s: State, op: Load, index: Place, lanes: int) -> Value:
 def store_element(s: State, op: Store, index: Place, value: Value) -> None:
     """Write one element, or a vector of neighbours whose box is known to lie inside."""
     lanes = value.vec.lanes
+    storage = s.staged.get(op)
+    if storage is not None:
+        s.b.write(storage.pointer, storage.place(s.b, index, 0), value)
+        return
     ok = _box_checks(s, op, index)
-    assert lanes == 1 or (ok is True and op.tensor.tensor.strides[-1] == 1)
+    assert lanes == 1 or ok is True
     pointer = s.base(op.tensor)
     place = address(s, op.tensor, s.boxes[op].corner, index)
 
@@ -137,8 +131,7 @@ def gather_element(s: State, op: Gather, index: Place, register: Index, lanes: i
     """``lanes`` elements of a gather, or the pad."""
     if lanes > 1:
         ones = tuple(
-            of(s, op.result, (*index[:-1], s.b.add(index[-1], lane)), s.b.add(register, lane), 1)
-            for lane in range(lanes)
+            of(s, op.result, neighbour(s, op.result, index, lane), s.b.add(register, lane), 1) for lane in range(lanes)
         )
         return s.b.pure(Pack, Vec(op.result.tile.dtype, lanes), xs=ones)
     ok, place = irregular(s, op, index, register, of)
@@ -158,23 +151,6 @@ def scatter_element(s: State, op: Scatter, index: Place, register: Index, of: El
     s.b.branch(ok, write)
 
 
-def lazy_leaves(s: State, roots: Iterable[Value]) -> list[Op]:
-    """The loads and gathers that are read while ``roots`` are computed, in a stable order."""
-    found: dict[Op, None] = {}
-    seen: set[Value] = set()
-    stack = list(roots)
-    while stack:
-        value = stack.pop()
-        if value in seen or value in s.stored or value not in s.makers or not value.tile.shape:
-            continue
-        seen.add(value)
-        op = s.makers[value]
-        if isinstance(op, (Load, Gather)):
-            found[op] = None
-        stack.extend(x for x in op.operands if x not in s.func.tensors)
-    return list(found)
-
-
 def unit_axis(s: State, value: Value) -> int:
     """The dimension of ``value`` along which neighbours lie side by side in memory; the last one if that is not known."""
     rank = len(value.tile.shape)
@@ -183,35 +159,14 @@ def unit_axis(s: State, value: Value) -> int:
     op = s.makers[value]
     match op:
         case Load():
-            strides = op.tensor.tensor.strides
-            return strides.index(1) if strides[-1] != 1 and 1 in strides else rank - 1
+            strides, shape = op.tensor.tensor.strides, value.tile.shape
+            unit = [d for d in range(rank) if strides[d] == 1 and shape[d] != 1]
+            return unit[-1] if unit else rank - 1
         case Permute():
             return op.axes.index(unit_axis(s, op.x))
         case Cast():
             return unit_axis(s, op.x)
+        case Reshape() if same := same_sides(op.x.tile.shape, value.tile.shape):
+            return same.get(unit_axis(s, op.x), rank - 1)
         case _:
             return rank - 1
-
-
-def guarded(s: State, roots: Iterable[Value], size: int, body: Callable[[], None], *also: Store) -> None:
-    """``body``, once unchecked for boxes that lie inside their tensors and once for those that do not.
-
-    Only where one thread does the work: elsewhere a check for each element costs less than the text twice.
-    """
-    boxes: list[Load | Store] = [*also, *(op for op in lazy_leaves(s, roots) if isinstance(op, Load))]
-    if s.threads > 1 or size < 8 or not boxes:
-        body()
-        return
-    before = s.inside
-
-    def fast() -> Values:
-        s.inside = before | frozenset(boxes)
-        body()
-        s.inside = before
-        return ()
-
-    def slow() -> Values:
-        body()
-        return ()
-
-    s.b.branch(s.b.both([box_inside(s, op) for op in boxes if op not in before]), fast, slow)

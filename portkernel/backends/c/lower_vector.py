@@ -1,65 +1,108 @@
 """Which loops of the CPU schedule run over vectors.
 
-A loop along the last dimension takes ``lanes`` neighbours at once where everything it reads lies side by side (or is the
-same for all): stored tiles, and loads whose box is inside a tensor of unit stride. Everything else stays a scalar loop.
+A loop along the innermost dimension takes ``lanes`` neighbours at once where everything it reads lies side by side (or is
+the same for all): stored tiles, and loads whose box is inside a tensor of unit stride. Everything else stays a scalar loop.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ...ir import BroadcastTo, Concat, Gather, Load, Permute, Reshape, Store, Value
+from ...dtypes import DType
+from ...ir import BroadcastTo, Concat, Extract, Gather, Load, Permute, Reshape, Store, Value
+from .layout import same_sides
 from .state import State
+
+MOST = 8
+"""Lanes of 32 bits and more: wider vectors do not survive every compiler, and loops of these are unrolled anyway."""
+
+LEAST = 4
+"""Lanes below which a short side is not worth a vector."""
 
 
 def lanes_for(s: State, shape: tuple[int, ...], roots: Iterable[Value], store: Store | None = None) -> int:
-    """How many neighbours along the last dimension of ``shape`` to compute at once, to write them to ``store`` or to
+    """How many neighbours along the innermost dimension of ``shape`` to compute at once, to write them to ``store`` or to
     storage of this thread."""
     if s.threads > 1 or not shape:
         return 1
-    if store is not None and (store not in s.inside or store.tensor.tensor.strides[-1] != 1):
+    inner = s.layouts.inner(shape)
+    direct = store is not None and store not in s.staged
+    if store is not None and direct and (store not in s.inside or store.tensor.tensor.strides[inner] != 1):
         return 1
+    seen: dict[Value, bool] = {}
     values = tuple(roots)
-    widths = {v.tile.dtype.bits for v in values if not v.tile.dtype.is_bool}
-    if len(widths) > 1 or not widths <= {32, 64}:
+    for root in values:
+        _visit(s, root, seen)
+    if not all(seen.values()):
         return 1
-    width = next(iter(widths), 32)
-    lanes = min(8 * s.target.vector_bytes // width, 8)
-    if lanes < 2 or shape[-1] < lanes:
+    lanes = full_lanes(s, (v.tile.dtype for v in seen))
+    while lanes > LEAST and shape[inner] < lanes:
+        lanes //= 2
+    if lanes < 2 or shape[inner] < lanes:
         return 1
-    seen: set[Value] = set()
-    return lanes if all(_side_by_side(s, root, lanes, width, seen) for root in values) else 1
+    return lanes if all(divides(s, v, lanes) for v in seen) else 1
 
 
-def _side_by_side(s: State, value: Value, lanes: int, width: int, seen: set[Value]) -> bool:
-    """Whether ``lanes`` neighbours of ``value`` can be computed in registers of elements of ``width`` bits."""
-    tile = value.tile
+def full_lanes(s: State, dtypes: Iterable[DType]) -> int:
+    """How many lanes of the widest of ``dtypes`` fill a vector."""
+    widest = max((_register_bits(dtype) for dtype in dtypes), default=32)
+    return min(8 * s.target.vector_bytes // widest, MOST if widest >= 32 else 2 * MOST)
+
+
+def _register_bits(dtype: DType) -> int:
+    """The width of a lane: masks and small floats take 32 bits."""
+    return 32 if dtype.is_bool or (dtype.is_float and dtype.bits < 32) else dtype.bits
+
+
+def _visit(s: State, value: Value, seen: dict[Value, bool]) -> None:
+    """Note for ``value`` and what it is computed from whether neighbours can be had at once."""
     if value in seen:
-        return True
-    seen.add(value)
-    if not tile.dtype.is_bool and tile.dtype.bits != width:
-        return False
-    if not tile.shape:
-        return True
-    if value in s.stored:
-        return not tile.dtype.is_bool
+        return
+    if not value.tile.shape or value in s.stored:
+        seen[value] = True
+        return
     op = s.makers[value]
     match op:
         case Gather():
-            return False
+            seen[value] = False
+            return
         case Load():
-            known = op.tensor.tensor.strides[-1]
-            return op in s.inside and known in (0, 1) and not tile.dtype.is_bool
-        case BroadcastTo() if op.x.tile.shape[-1] == 1 and tile.shape[-1] > 1:
-            return op.x.tile.dtype.is_bool or op.x.tile.dtype.bits == width
-        case Permute() if op.axes[-1] != len(op.axes) - 1:
-            return False
-        case Concat() if op.axis == len(tile.shape) - 1:
-            return False
-        case Reshape():
-            before = op.x.tile.shape
-            if not before or before[-1] % lanes or tile.shape[-1] % lanes:
-                return False
+            seen[value] = op in s.inside and op.tensor.tensor.strides[s.layouts.inner(value.tile.shape)] in (0, 1)
+            return
+        case BroadcastTo() if op.x.tile.shape[s.layouts.inner(value.tile.shape)] == 1:
+            seen[value] = True
+            return
+        case BroadcastTo() | Permute() | Concat() | Extract() | Reshape():
+            seen[value] = runs_along(s, op)
         case _:
-            pass
-    return all(_side_by_side(s, x, lanes, width, seen) for x in op.operands)
+            seen[value] = True
+    for x in op.operands:
+        _visit(s, x, seen)
+
+
+def runs_along(s: State, op: BroadcastTo | Permute | Concat | Extract | Reshape) -> bool:
+    """Whether neighbours of the result are neighbours of an operand, or all the same."""
+    inner = s.layouts.inner(op.result.tile.shape)
+    match op:
+        case BroadcastTo():
+            return op.x.tile.shape[inner] == 1 or s.layouts.inner(op.x.tile.shape) == inner
+        case Extract():
+            return s.layouts.inner(op.x.tile.shape) == inner
+        case Permute():
+            return op.axes[inner] == s.layouts.inner(op.x.tile.shape)
+        case Concat():
+            return op.axis != inner and all(s.layouts.inner(x.tile.shape) == inner for x in op.xs)
+        case Reshape():
+            before, after = op.x.tile.shape, op.result.tile.shape
+            same = same_sides(after, before)
+            if same:
+                return same.get(inner) == s.layouts.inner(before)
+            return bool(before) and inner == len(after) - 1 and s.layouts.inner(before) == len(before) - 1
+
+
+def divides(s: State, value: Value, lanes: int) -> bool:
+    """Whether a run of ``lanes`` never crosses the end of a row of what ``value`` is a view of."""
+    op = s.makers.get(value)
+    if value in s.stored or not isinstance(op, Reshape) or same_sides(op.result.tile.shape, op.x.tile.shape):
+        return True
+    return op.x.tile.shape[-1] % lanes == 0 and op.result.tile.shape[-1] % lanes == 0

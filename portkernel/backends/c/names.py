@@ -35,6 +35,6 @@ class Names:
         while True:
             self._next[base] = count = self._next.get(base, 0) + 1
             name = f"{base}{count}" if base == default else f"{base}_{count}"
-            if name not in self._next:
+            if name not in self._next and name not in RESERVED:
                 self._next[name] = 1
                 return name

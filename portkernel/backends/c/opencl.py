@@ -45,6 +45,7 @@ class OpenCL(Dialect):
     float_atomics = frozenset({("xchg", "float32")})
     max_lanes = 16
     pointer_offsets = True
+    half_vectors = True
 
     def cast(self, x: Expr, to: Vec) -> Expr:
         return super().cast(x, to) if to.lanes == 1 else call(self.convert_function(to), x)
@@ -81,11 +82,12 @@ class OpenCL(Dialect):
             return super().write(pointer, base, index, value, lanes, aligned)
         return f"vstore{lanes}({value}, 0, {base} + {index.at(UNARY)});"
 
+    # Vectors are read as bits: LLVM narrows comparisons of what it knows to come from half, and then goes lane by lane.
     def read_half(self, pointer: Pointer, base: str, index: Expr, lanes: int) -> str | None:
-        return f"vload_half{lanes if lanes > 1 else ''}({self._half(pointer, 'const half*', base, index)})"
+        return f"vload_half({self._half(pointer, 'const half*', base, index)})" if lanes == 1 else None
 
     def write_half(self, pointer: Pointer, base: str, index: Expr, value: str, lanes: int) -> str | None:
-        return f"vstore_half{lanes if lanes > 1 else ''}_rte({value}, {self._half(pointer, 'half*', base, index)});"
+        return f"vstore_half_rte({value}, {self._half(pointer, 'half*', base, index)});" if lanes == 1 else None
 
     def _half(self, pointer: Pointer, type: str, base: str, index: Expr) -> str:
         return f"0, ({self.spaces[pointer.space]}{type}){base} + {index.at(UNARY)}"

@@ -19,6 +19,7 @@ from ...ir import (
     Binary,
     Block,
     BroadcastTo,
+    Cast,
     Concat,
     Const,
     Dot,
@@ -76,12 +77,14 @@ class Plan:
     """``stored`` maps each stored tile to True where every thread reads only its own elements.
 
     ``in_place`` maps the result of a dot product to the carried tile whose storage it overwrites. ``direct`` lists the
-    places (loop, slot) whose new value may be written straight over the old one.
+    places (loop, slot) whose new value may be written straight over the old one; ``readers`` the slots whose new values
+    read the old one of a slot, each only at the element that it computes.
     """
 
     stored: dict[Value, bool] = field(default_factory=dict)
     in_place: dict[Value, Value] = field(default_factory=dict)
     direct: set[tuple[Op, int]] = field(default_factory=set)
+    readers: dict[tuple[Op, int], frozenset[int]] = field(default_factory=dict)
 
 
 def tensors_touched(ops: Iterable[Op], effect: Effect) -> set[Value]:
@@ -109,6 +112,7 @@ class _Planner:
         self.weight: dict[Value, float] = {}
         self.depth: dict[Value, int] = dict.fromkeys(func.params, 0)
         self.changed: set[Value] = set()
+        self.constant: set[Value] = set()
         self._prepare(func.body, 0)
         self._block(func.body, 0)
 
@@ -119,6 +123,10 @@ class _Planner:
             self.depth[p] = depth
         for op in block.ops:
             own = _own_weight(op)
+            if self._divides_slowly(op):
+                own = EXPENSIVE
+            if isinstance(op, Const) or (isinstance(op, (Full, Cast, *VIEWS)) and self._all_constant(op)):
+                self.constant.update(op.results)
             total = own + sum(self.weight.get(x, 0.0) for x in op.operands)
             for r in op.results:
                 self.depth[r] = depth
@@ -130,6 +138,19 @@ class _Planner:
             if isinstance(op, (Load, Gather)) and op.tensor in later:
                 self.changed.add(op.result)
             later |= tensors_touched((op,), Effect.WRITE)
+
+    def _all_constant(self, op: Op) -> bool:
+        return all(x in self.constant for x in op.operands)
+
+    def _divides_slowly(self, op: Op) -> bool:
+        """Whether one thread divides integers by what is not known: worth keeping, as it makes no local memory of it."""
+        return (
+            self.layouts.threads == 1
+            and isinstance(op, Binary)
+            and op.fn in ("floordiv", "mod")
+            and op.result.tile.dtype.is_integer
+            and op.y not in self.constant
+        )
 
     # --- demand, which flows backward ---------------------------------------------------------------------------
 
@@ -274,6 +295,8 @@ class _Planner:
         slots = {s[2]: r for s, r in reads.items() if s[0] is op and len(s) == 3 and s[1] == "yield"}
         if all(j == k and r.own for j, r in slots.items()):
             self.plan.direct.add((op, k))
+        if all(r.own for r in slots.values()):
+            self.plan.readers[op, k] = frozenset(j for j in slots if isinstance(j, int))
         shared = [param, op.results[k]] + ([op.cond.params[k]] if isinstance(op, While) else [])
         for v in shared:
             self.plan.stored[v] = own

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ...dtypes import DType
@@ -13,7 +14,7 @@ from ...ir.simt import Barrier, Base, Pointer
 from ...loc import Loc
 from ...targets import Target
 from .build import Index, SimtBuilder, Values
-from .layout import Layouts, Rows, Visit
+from .layout import Layouts, Rows, Visit, last
 from .plan import Plan
 
 ROW = 32  # rows of an accumulator are padded to whole panels of the micro-kernel on one thread
@@ -22,12 +23,13 @@ ROW = 32  # rows of an accumulator are padded to whole panels of the micro-kerne
 @dataclass(frozen=True, slots=True)
 class Storage:
     """A stored tile. ``own``: each thread has its elements in private memory, by register; otherwise row-major by index,
-    rows ``pitch`` elements apart."""
+    rows ``pitch`` elements apart, dimension ``inner`` as if it were the last."""
 
     pointer: Value
     shape: tuple[int, ...]
     own: bool
     pitch: int
+    inner: int = -1
 
     @property
     def dtype(self) -> DType:
@@ -37,7 +39,9 @@ class Storage:
         """The element of the array that holds ``index``."""
         if self.own:
             return register
-        return b.flat(index, (*self.shape[:-1], self.pitch) if self.shape else ())
+        if not self.shape:
+            return 0
+        return b.flat(last(index, self.inner), (*last(self.shape, self.inner)[:-1], self.pitch))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class State:
     makers: dict[Value, Op] = field(default_factory=dict)
     inside: frozenset[Op] = frozenset()
     """Loads and stores whose box is known to lie inside the tensor, here."""
+    staged: dict[Op, Storage] = field(default_factory=dict)
+    """Stores that go to a tile of this thread for the time being."""
     depth: int = 0
     dirty: bool = False
     """Whether local memory was touched since the last barrier."""
@@ -72,6 +78,8 @@ class State:
     written: set[Value] = field(default_factory=set)
     """Tensors touched since the last barrier."""
     local: list[tuple[int, str, Loc]] = field(default_factory=list)
+    spare: dict[tuple[DType, int], list[Value]] = field(default_factory=dict)
+    """Buffers of one thread that are free again."""
 
     def __post_init__(self) -> None:
         for op in walk(self.func.body):
@@ -99,9 +107,12 @@ class State:
         """Fresh storage for a tile: private where each thread reads its own elements or there is one thread, else local."""
         pitch = shape[-1] if shape else 1
         if self.threads == 1:
+            inner = self.layouts.inner(shape)
+            pitch = shape[inner] if shape else 1
             if shape in self.layouts.accumulators:
                 pitch = -(-pitch // ROW) * ROW
-            return Storage(self.buffer(math.prod(shape[:-1]) * pitch, dtype, what, loc), shape, False, pitch)
+            size = math.prod(last(shape, inner)[:-1]) * pitch
+            return Storage(self.buffer(size, dtype, what, loc), shape, False, pitch, inner)
         if own:
             registers = self.layouts.of(shape).registers
             return Storage(self.b.alloc(dtype, registers, "private"), shape, True, pitch)
@@ -113,6 +124,19 @@ class State:
         if self.threads == 1:
             return self.b.alloc(dtype, size, "private")
         return self.b.alloc(dtype, size, "local")
+
+    @contextmanager
+    def borrowed(self, shapes: Sequence[tuple[tuple[int, ...], DType]]) -> Iterator[list[Storage]]:
+        """Storage for tiles of one thread that nobody reads after the ``with`` block."""
+        taken: list[Storage] = []
+        for shape, dtype in shapes:
+            inner = self.layouts.inner(shape)
+            free = self.spare.setdefault((dtype, math.prod(shape)), [])
+            pointer = free.pop() if free else self.b.alloc(dtype, math.prod(shape), "private")
+            taken.append(Storage(pointer, shape, False, shape[inner] if shape else 1, inner))
+        yield taken
+        for storage in taken:
+            self.spare[storage.dtype, math.prod(storage.shape)].append(storage.pointer)
 
     def base(self, tensor: Value) -> Value:
         """The pointer of a tensor parameter."""

@@ -277,7 +277,9 @@ def _full(p: Printer, op: Op) -> None:
     assert isinstance(op, ir.Full)
     shape = tuple(op.result.tile.shape)
     found = p.const_of(op.value)
-    if found is None:
+    if found is None and op.result.tile.dtype.is_bool:  # the interpreter's tl.full makes int32 of a run-time bool
+        p.define(op.result, f"tl.full({p.padded_text(shape)}, {p.use(op.value)}.to(tl.int32), tl.int32) != 0")
+    elif found is None:
         p.define(op.result, f"tl.full({p.padded_text(shape)}, {p.use(op.value)}, {register(op.result.tile.dtype)})")
     else:
         dtype = op.result.tile.dtype

@@ -1,0 +1,83 @@
+"""The numbers of a convolution or a pooling: kernel, stride, padding and dilation along three spatial axes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from portkernel.errors import ArgumentError, ArgumentShapeError
+
+Triple = tuple[int, int, int]
+Pairs = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+def numbers(where: str, name: str, value: Any, rank: int, least: int, missing: int) -> Triple:
+    """An integer, or one for each spatial axis, as three."""
+    found = (value,) * rank if isinstance(value, (int, np.integer)) else tuple(value)
+    found = found * rank if len(found) == 1 else found
+    if len(found) != rank or not all(isinstance(v, (int, np.integer)) and v >= least for v in found):
+        raise ArgumentError(
+            f"{where}: {name}: expected an integer of at least {least}, or {rank} of them, got {value!r}"
+        )
+    return (*(missing,) * (3 - rank), *(int(v) for v in found))  # type: ignore[return-value]
+
+
+def paddings(where: str, value: Any, kernel: Triple, stride: Triple, dilation: Triple, rank: int) -> Pairs:
+    """``"valid"``, ``"same"``, an integer, one for each axis, or a pair (before, after) for each axis."""
+    if value == "valid":
+        return ((0, 0),) * 3
+    if value == "same":
+        if max(stride) > 1:
+            raise ArgumentError(f'{where}: padding: expected numbers with a stride above 1, got "same"')
+        total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+        return tuple((t // 2, t - t // 2) for t in total)  # type: ignore[return-value]
+    if isinstance(value, str):
+        raise ArgumentError(f'{where}: padding: expected "same", "valid" or numbers, got {value!r}')
+    if isinstance(value, (int, np.integer)) or all(isinstance(v, (int, np.integer)) for v in value):
+        found = numbers(where, "padding", value, rank, 0, 0)
+        return tuple((v, v) for v in found)  # type: ignore[return-value]
+    pairs = [tuple(v) if isinstance(v, Sequence) else (v, v) for v in value]
+    if len(pairs) != rank or not all(len(p) == 2 and all(isinstance(v, int) and v >= 0 for v in p) for p in pairs):
+        raise ArgumentError(f"{where}: padding: expected {rank} pairs of integers of at least 0, got {value!r}")
+    return (*((0, 0),) * (3 - rank), *pairs)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Three spatial axes of a convolution; those that the arrays lack have kernel and size 1."""
+
+    kernel: Triple
+    stride: Triple
+    dilation: Triple
+    padding: Pairs
+
+    @property
+    def front(self) -> Triple:
+        """The padding before each axis."""
+        return tuple(p[0] for p in self.padding)  # type: ignore[return-value]
+
+    def size(self, where: str, image: Sequence[int]) -> Triple:
+        """Output positions along each axis."""
+        found = []
+        for n, k, s, d, (before, after) in zip(
+            image, self.kernel, self.stride, self.dilation, self.padding, strict=True
+        ):
+            room = n + before + after - d * (k - 1) - 1
+            if room < 0:
+                raise ArgumentShapeError(
+                    f"{where}: x: expected at least {d * (k - 1) + 1} elements along each padded axis for this kernel, "
+                    f"got {n + before + after}"
+                )
+            found.append(room // s + 1)
+        return tuple(found)  # type: ignore[return-value]
+
+
+def window(where: str, kernel: Sequence[int], stride: Any, padding: Any, dilation: Any, rank: int) -> Window:
+    """The geometry from what the user wrote."""
+    full: Triple = (*(1,) * (3 - rank), *kernel)  # type: ignore[assignment]
+    steps = numbers(where, "stride", stride, rank, 1, 1)
+    spread = numbers(where, "dilation", dilation, rank, 1, 1)
+    return Window(full, steps, spread, paddings(where, padding, full, steps, spread, rank))

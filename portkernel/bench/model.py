@@ -1,0 +1,117 @@
+"""The vocabulary: suites of cases, and what was measured of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Contest:
+    """One computation, ready to run by us and by its peers on the same inputs, each into an output of its own.
+
+    ``flops`` and ``bytes`` are what the computation needs at least: each input read once, each output written once.
+    ``error`` compares our output with the first peer's, as a multiple of what is allowed; at most 1 passes.
+    """
+
+    ours: Run
+    peers: Mapping[str, Run]
+    bytes: float
+    flops: float = 0.0
+    error: Callable[[], float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """``make(device)`` allocates everything; ``quick`` cases are those that ``--quick`` keeps."""
+
+    label: str
+    make: Callable[[str | None], Contest]
+    quick: bool = False
+
+
+Peer = Literal["numpy", "torch", "fastest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Cases that share a peer. ``aim`` is the geometric mean of speeds wanted, ``dtype`` the one whose peak counts."""
+
+    name: str
+    title: str
+    peer: Peer
+    aim: float
+    cases: tuple[Case, ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A median with its 95 % confidence interval."""
+
+    median: float
+    low: float
+    high: float
+
+    @property
+    def spread(self) -> float:
+        """The interval's width as a part of the median."""
+        return (self.high - self.low) / self.median if self.median else math.inf
+
+
+SPREAD_LIMIT = 0.4
+"""A ratio whose interval is wider than this part of it is not printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One case, measured: seconds by contestant, speed against each peer (above 1 we are faster), or why there is none."""
+
+    suite: str
+    case: str
+    seconds: Mapping[str, Interval] = field(default_factory=dict)
+    best: Mapping[str, float] = field(default_factory=dict)
+    """The shortest run of each contestant."""
+    speed: Mapping[str, Interval] = field(default_factory=dict)
+    rounds: int = 0
+    flops: float = 0.0
+    bytes: float = 0.0
+    error: float | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Peaks:
+    """What simple kernels of ours reach on the device: FLOP/s by dtype, and bytes a second of a large copy."""
+
+    flops: Mapping[str, float] = field(default_factory=dict)
+    bandwidth: float = 0.0
+
+
+def share_of_peak(result: Result, peaks: Peaks, dtype: str) -> float | None:
+    """The least time that the peaks allow as a part of the time taken; None if that is not known."""
+    ours = result.seconds.get("ours")
+    flops = peaks.flops.get(dtype, 0.0)
+    if ours is None or not ours.median or not peaks.bandwidth:
+        return None
+    floor = result.bytes / peaks.bandwidth
+    if flops:
+        floor = max(floor, result.flops / flops)
+    return floor / ours.median
+
+
+def against(result: Result, peer: str) -> Interval | None:
+    """Our speed against the suite's peer: the worst of them where that is the fastest one. None if it is too uncertain."""
+    found = [v for k, v in result.speed.items() if peer in (k, "fastest")]
+    if not found:
+        return None
+    worst = min(found, key=lambda v: v.median)
+    return worst if worst.spread <= SPREAD_LIMIT else None
+
+
+def geometric_mean(values: list[float]) -> float | None:
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else None

@@ -1,0 +1,132 @@
+"""A report as a table on the terminal, as Markdown, as JSON; and against an older one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ..coverage.report import duration
+from .model import Interval, Peaks, Result, Suite, against, geometric_mean, share_of_peak
+from .run import Report, decode_result
+
+COLUMNS = ("suite", "case", "time", "peer", "speed", "95 %", "of shortest", "of peak")
+_LEGEND = (
+    "speed: the peer's time divided by ours, the median over interleaved rounds; above 1 we are faster. "
+    "Blank where its confidence interval is too wide to say.",
+    "of shortest: the peer's shortest run divided by ours, which other load on the machine disturbs least.",
+    "of peak: the least time that the measured peaks allow, as a part of the time taken.",
+)
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+def _peer_time(result: Result, peer: str) -> str:
+    times = {k: v.median for k, v in result.seconds.items() if k != "ours" and peer in (k, "fastest")}
+    if not times:
+        return ""
+    name = min(times, key=lambda k: times[k])
+    return f"{name} {duration(times[name])}"
+
+
+def _of_shortest(result: Result, peer: str) -> str:
+    times = [v for k, v in result.best.items() if k != "ours" and peer in (k, "fastest")]
+    return f"{min(times) / result.best['ours']:.2f}" if times else ""
+
+
+def row(result: Result, suite: Suite, peaks: Peaks) -> tuple[str, ...]:
+    """One case as the texts of :data:`COLUMNS`."""
+    if result.failure:
+        return suite.name, result.case, result.failure, "", "", "", "", ""
+    speed: Interval | None = against(result, suite.peer)
+    return (
+        suite.name,
+        result.case,
+        duration(result.seconds["ours"].median),
+        _peer_time(result, suite.peer),
+        "" if speed is None else f"{speed.median:.2f}",
+        "" if speed is None else f"{speed.low:.2f}–{speed.high:.2f}",
+        _of_shortest(result, suite.peer),
+        percent(share_of_peak(result, peaks, suite.dtype)),
+    )
+
+
+def means(report: Report, suites: Mapping[str, Suite]) -> Iterator[tuple[Suite, float, int, int]]:
+    """``(suite, geometric mean of the speeds, how many it is of, how many cases there are)``."""
+    for name in dict.fromkeys(r.suite for r in report.results):
+        suite, own = suites[name], [r for r in report.results if r.suite == name]
+        found = [v.median for r in own if (v := against(r, suite.peer)) is not None]
+        mean = geometric_mean(found)
+        if mean is not None:
+            yield suite, mean, len(found), len(own)
+
+
+def facts(report: Report) -> str:
+    """Where and with what it was measured, in one line."""
+    peaks = ", ".join(f"{dtype} {value / 1e9:.0f} GFLOP/s" for dtype, value in report.peaks.flops.items())
+    memory = f", {report.peaks.bandwidth / 1e9:.1f} GB/s" if report.peaks.bandwidth else ""
+    packages = ", ".join(f"{name} {v}" for name, v in report.versions.items())
+    return f"{report.machine} · {report.device} · {report.threads} threads · {report.day} · peaks: {peaks}{memory} · {packages}"
+
+
+def print_report(report: Report, suites: Mapping[str, Suite], out: Console, baseline: Report | None = None) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="portkernel bench")
+    for name in (*COLUMNS, *(("before",) if baseline is not None else ())):
+        table.add_column(name, justify="left" if name in COLUMNS[:2] else "right", no_wrap=name != "time")
+    old = {} if baseline is None else {(r.suite, r.case): r for r in baseline.results}
+    before = ""
+    for result in report.results:
+        texts = list(row(result, suites[result.suite], report.peaks))
+        if baseline is not None:
+            texts.append(change(result, old.get((result.suite, result.case))))
+        if before and before != result.suite:
+            table.add_section()
+        elif before:
+            texts[0] = ""
+        before = result.suite
+        table.add_row(*(escape(t) for t in texts))
+    out.print(table)
+    for suite, mean, count, total in means(report, suites):
+        mark = "green" if mean >= suite.aim else "red"
+        out.print(
+            f"[bold]{suite.name}[/]: geometric mean [{mark}]{mean:.2f}[/] of {suite.peer} over {count} of {total} cases "
+            f"(bar {suite.aim:g})"
+        )
+    for line in (facts(report), *_LEGEND):
+        out.print(f"[dim]{escape(line)}[/]")
+
+
+def change(now: Result, then: Result | None) -> str:
+    """How much faster our shortest run is than in the baseline; the shortest is what other load disturbs least."""
+    if then is None or "ours" not in now.best or "ours" not in then.best:
+        return ""
+    return f"{then.best['ours'] / now.best['ours']:.2f}×"
+
+
+def to_markdown(report: Report, suites: Mapping[str, Suite]) -> str:
+    lines = [facts(report), "", "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+    lines += ["| " + " | ".join(row(r, suites[r.suite], report.peaks)) + " |" for r in report.results]
+    lines += ["", "| suite | peer | bar | geometric mean | cases |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {s.name} | {s.peer} | {s.aim:g} | {mean:.2f} | {n} of {of} |" for s, mean, n, of in means(report, suites)
+    ]
+    return "\n".join([*lines, "", *(f"* {line}" for line in _LEGEND)]) + "\n"
+
+
+def to_json(report: Report) -> str:
+    return json.dumps(dataclasses.asdict(report), indent=1, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> Report:
+    """The report that :func:`to_json` wrote. Raises ``ValueError``, ``KeyError`` or ``TypeError`` for anything else."""
+    fields = json.loads(text)
+    fields["peaks"] = Peaks(**fields["peaks"])
+    fields["results"] = tuple(decode_result(r) for r in fields["results"])
+    return Report(**fields)
