@@ -43,10 +43,11 @@ def pad_tiles(
     i2 = source_index(a % out.shape[2] - p2, x.shape[2], MODE)
     i3 = source_index(pk.program_id(1) * BM + pk.arange(BM) - p3, x.shape[3], MODE)[:, None]
     i4 = source_index(pk.program_id(0) * BN + pk.arange(BN) - p4, x.shape[4], MODE)[None, :]
-    lead = (i0 >= 0) & (i0 < x.shape[0]) & (i1 >= 0) & (i1 < x.shape[1]) & (i2 >= 0) & (i2 < x.shape[2])
-    inside = (i3 >= 0) & (i3 < x.shape[3]) & (i4 >= 0) & (i4 < x.shape[4]) & lead
     whole = pk.zeros((BM, BN), pk.int64)
-    found = pk.gather(x, (whole + i0, whole + i1, whole + i2, i3, i4), mask=inside)
+    i0, i1, i2 = whole + i0, whole + i1, whole + i2
+    inside = (i0 >= 0) & (i0 < x.shape[0]) & (i1 >= 0) & (i1 < x.shape[1]) & (i2 >= 0) & (i2 < x.shape[2])
+    inside = inside & (i3 >= 0) & (i3 < x.shape[3]) & (i4 >= 0) & (i4 < x.shape[4])
+    found = pk.gather(x, (i0, i1, i2, i3, i4))
     found = pk.where(inside, found, pk.full((BM, BN), 0, x.dtype) + value.astype(x.dtype))
     at = (a // (out.shape[1] * out.shape[2]), a // out.shape[2] % out.shape[1], a % out.shape[2])
     pk.store(out, (*at, pk.program_id(1), pk.program_id(0)), found.reshape((1, 1, 1, BM, BN)))

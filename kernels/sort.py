@@ -174,7 +174,7 @@ def _case(m: int, n: int, layout: str = ""):
         order = np.stack([np.concatenate([lo + np.argsort(exact(r)[lo : lo + RUN], kind="stable") for lo in range(0, n, RUN)]) for r in x])  # fmt: skip
         return Problem(
             args={"x": x[None], "values": poison((1, m, n), dtype), "places": poison((1, m, n), pk.int64)},
-            grid=(pk.cdiv(n, RUN), pk.cdiv(m, 4), 1),
+            grid=lambda meta: (pk.cdiv(n, RUN), pk.cdiv(m, 4), 1),
             constants={"ROWS": 4, "WIDTH": RUN},
             outputs=("values", "places"),
             reference=lambda: {"values": np.take_along_axis(exact(x), order, 1)[None], "places": order[None]},
