@@ -57,8 +57,7 @@ def _launch(entry: Entry, problem: Problem, route: Route) -> Launch:
     if route.name == "cuda-emulation":
         fixed = {p.name: SIZES[p.name] for p in entry.kernel.parsed.params if p.constexpr and p.name in SIZES}
         constants |= fixed
-        assert callable(grid)
-        grid = grid(fixed)
+        grid = grid(fixed) if callable(grid) else grid
     return Launch(entry.kernel, dict(problem.args), {}, grid, constants=constants)
 
 
