@@ -168,6 +168,11 @@ class SimtBuilder:
             return x < y
         return self.binary("lt", *self._pair(x, y))
 
+    def at_least(self, x: Index, y: Index) -> Value | bool:
+        if isinstance(x, int) and isinstance(y, int):
+            return x >= y
+        return self.binary("ge", *self._pair(x, y))
+
     def both(self, conditions: list[Value | bool]) -> Value | bool:
         """All of ``conditions``; a bool where that is known now."""
         found: Value | None = None

@@ -169,8 +169,7 @@ def _axis_inside(s: State, op: Load | Store, axis: int, i: Index) -> list[Value 
     """``0 <= offset + i < size`` along ``axis``."""
     coordinate = s.b.add(s.boxes[op].offsets[axis], i)
     size = size_of(s, op.tensor, axis)
-    low = coordinate >= 0 if isinstance(coordinate, int) else _not(s, s.b.less(coordinate, 0))
-    return [low, s.b.less(coordinate, size)]
+    return [s.b.at_least(coordinate, 0), s.b.less(coordinate, size)]
 
 
 def box_inside(s: State, op: Load | Store) -> Value | bool:
@@ -180,12 +179,6 @@ def box_inside(s: State, op: Load | Store) -> Value | bool:
     checks: list[Value | bool] = []
     for axis, (offset, n) in enumerate(zip(box.offsets, shape, strict=True)):
         size = size_of(s, op.tensor, axis)
-        checks.append(offset >= 0 if isinstance(offset, int) else _not(s, s.b.less(offset, 0)))
-        checks.append(_not(s, s.b.less(size, s.b.add(offset, n))))
+        checks.append(s.b.at_least(offset, 0))
+        checks.append(s.b.at_least(size, s.b.add(offset, n)))
     return s.b.both(checks)
-
-
-def _not(s: State, x: Value | bool) -> Value | bool:
-    if isinstance(x, bool):
-        return not x
-    return s.b.binary("eq", x, s.b.const(False, x.vec.dtype))
