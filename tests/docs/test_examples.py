@@ -96,6 +96,15 @@ def test_operator_reference_is_up_to_date() -> None:
         assert f"{{#{name}}}" in page
 
 
+def test_library_reference_is_up_to_date() -> None:
+    command = [sys.executable, str(ROOT / "tools" / "write_library.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stdout + done.stderr
+    page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    for name in ("matmul-matmul", "conv-conv2d", "pooling-max_pool", "reduce-sum", "sort-topk", "functions-gelu"):
+        assert f"{{#{name}}}" in page
+
+
 def test_ir_page_names_every_operation() -> None:
     from portkernel.ir import TILE_OPS, simt
 
