@@ -6,6 +6,7 @@ No array library but NumPy is imported here: an array brings its own.
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,6 +36,8 @@ def dtype_of(where: str, x: Any, allowed: Sequence[pk.DType] = ()) -> pk.DType:
         raise ArgumentTypeError(f"{where}: expected an array, got a masked array", hint="pass x.filled(...)")
     if not hasattr(x, "shape") or not hasattr(x, "dtype") or isinstance(x, np.generic):
         raise ArgumentTypeError(f"{where}: expected an array, got {type(x).__name__}", hint="pass numpy.asarray(x)")
+    if library(x) == "torch" and str(x.layout) != "torch.strided":
+        raise ArgumentTypeError(f"{where}: expected a dense tensor, got layout {x.layout}", hint="pass x.to_dense()")
     try:
         found = as_dtype(x.dtype)
     except DTypeError:
@@ -97,9 +100,38 @@ def result(where: str, out: Any, like: Any, shape: Shape, dtypes: Sequence[pk.DT
     return out
 
 
+def may_share(a: Any, b: Any) -> bool:
+    """False where two arrays are known to share no memory."""
+    if library(a) != library(b):
+        return True
+    match library(a):
+        case "numpy":
+            return np.may_share_memory(a, b)
+        case "cupy":
+            return bool(sys.modules["cupy"].may_share_memory(a, b))
+        case "torch":
+            return bool(a.untyped_storage().data_ptr() == b.untyped_storage().data_ptr())
+        case "pyopencl":
+            return bool(a.base_data == b.base_data)
+        case _:
+            return True
+
+
+def integer(where: str, x: object) -> int:
+    """``x`` as an int; ``where`` begins the message of the ArgumentTypeError for what is none."""
+    try:
+        return operator.index(x)  # type: ignore[arg-type]
+    except TypeError:
+        raise ArgumentTypeError(f"{where}: expected an integer, got {x!r}") from None
+
+
 def normal_axes(where: str, axis: int | Sequence[int] | None, ndim: int) -> Shape:
-    """The axes named by ``axis`` (all for None), from 0, in order. Raises ArgumentShapeError as NumPy's AxisError."""
-    given = range(ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    """The axes named by ``axis`` (all for None), from 0, in order. Raises ArgumentShapeError as NumPy's AxisError.
+
+    Raises ArgumentTypeError for what is no integer.
+    """
+    named = range(ndim) if axis is None else axis if isinstance(axis, (tuple, list, range)) else (axis,)
+    given = [integer(f"{where}: axis", a) for a in named]
     for a in given:
         if not -ndim <= a < ndim:
             raise ArgumentShapeError(f"{where}: axis: expected {-ndim} to {ndim - 1}, got {a}")

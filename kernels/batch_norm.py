@@ -84,14 +84,16 @@ def batch_norm(
         if count < 2 and 0 not in shape:
             raise ArgumentShapeError(f"{where}: x: expected more than one value for each channel, got shape {shape}")
         variance, mean = moments_of("batch_norm", x, axes, working(dtype), None, 0, False, None, "var", route)
-        for running, new, scale in ((running_mean, mean, 1.0), (running_var, variance, count / max(count - 1, 1))):
-            if running is not None and count:
-                elementwise(_moved, running, new, momentum, scale, out=running, dtype=running.dtype, **route)
         given = [_channels(where, "mean", mean, x), _channels(where, "variance", variance, x)]
     fn: Any = {(False, False): _plain, (True, False): _scaled, (False, True): _shifted, (True, True): _affine}[
         w is not None, b is not None
     ]
-    return elementwise(fn, x, *given, eps, *(t for t in (w, b) if t is not None), out=out, dtype=dtype, **route)
+    elementwise(fn, x, *given, eps, *(t for t in (w, b) if t is not None), out=out, dtype=dtype, **route)
+    if training and count:  # last: nothing moves where the launch before is refused
+        for running, new, scale in ((running_mean, mean, 1.0), (running_var, variance, count / max(count - 1, 1))):
+            if running is not None:
+                elementwise(_moved, running, new, momentum, scale, out=running, dtype=running.dtype, **route)
+    return out
 
 
 def batch_norm_gradient(

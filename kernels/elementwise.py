@@ -39,17 +39,19 @@ def working(dtype: pk.DType) -> pk.DType:
     return pk.float32 if dtype.is_float and dtype.bits < 32 else dtype
 
 
-def chain_kernel(fn: Callable[..., Any], given: tuple[pk.DType | None, ...], inside: int = -1) -> pk.Kernel:
+def chain_kernel(
+    fn: Callable[..., Any], given: tuple[pk.DType | None, ...], inside: frozenset[int] = frozenset()
+) -> pk.Kernel:
     """The kernel that stores ``fn(x0, x1, …)``; an argument is an array, or a scalar of the dtype ``given``.
 
-    All arrays have five dimensions and the shape of out. The argument number ``inside`` is out itself.
+    All arrays have five dimensions and the shape of out. The arguments numbered in ``inside`` are out itself.
     """
-    params = [f"x{i}" for i in range(len(given)) if i != inside]
+    params = [f"x{i}" for i in range(len(given)) if i not in inside]
     scope: dict[str, object] = {"FN": fn, "working": working, "NAME": getattr(fn, "__name__", "chain").strip("<>")}
     values = []
     for i, dtype in enumerate(given):
         if dtype is None:
-            name = "out" if i == inside else f"x{i}"
+            name = "out" if i in inside else f"x{i}"
             values.append(f"pk.load({name}, at, (1, 1, 1, BM, BN)).astype(working({name}.dtype))")
         else:
             scope[f"T{i}"] = dtype
@@ -106,7 +108,7 @@ def elementwise(
     ``elementwise(lambda x, y: x * pk.sigmoid(x) * y, gate, up)`` is one kernel and one pass over memory. Arrays of any
     rank up to 5 (more where memory merges them) and any strides, or Python scalars, which take the arrays' dtype.
     float16 and bfloat16 are computed in float32 and rounded once. The result has the dtype that ``fn`` gives, narrowed
-    to the arrays' own 16 bits, or ``dtype``. ``out`` may be one of the arrays. The kernel is kept for the next call.
+    to the arrays' own 16 bits, or ``dtype``. ``out`` may be one or more of the arrays. The kernel is kept for the next call.
     Error: what the operators of ``fn`` state, then one rounding.
     """
     where = "elementwise()"
@@ -129,7 +131,7 @@ def elementwise(
             stored = narrow if not narrow.is_storage_only else stored
     spread = [broadcast(x, shape, where) for _, x in real]
     out, order = _output(out, spread, shape, stored, where)
-    inside = next((i for (i, _), x in zip(real, spread, strict=True) if _same(x, out)), -1)
+    inside = frozenset(i for (i, _), x in zip(real, spread, strict=True) if _same(x, out))
     kept = (key, given, inside)
     kernel = _kernels.get(kept)
     if kernel is None:
@@ -144,7 +146,7 @@ def elementwise(
     args = [
         next(supply) if g is None else _scalar(x, g) for x, g in zip(arrays, given, strict=True)
     ]  # one view for each array, in order
-    launch_args = [a for i, a in enumerate(args) if i != inside]
+    launch_args = [a for i, a in enumerate(args) if i not in inside]
     a0, a1, a2, m, n = (int(k) for k in target.shape)
     kernel[lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(m, meta["BM"]), a0 * a1 * a2)](
         *launch_args, target, backend=backend, device=device

@@ -11,7 +11,7 @@ import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, sample
 from portkernel.errors import ArgumentShapeError
 
-from .arrays import dtype_of, empty, result, strides_of
+from .arrays import dtype_of, empty, integer, result, strides_of
 from .axes import contiguous, copy_into, view
 from .fold import DTYPES, FLOATS, Array
 from .scatter import ordered_sums
@@ -110,6 +110,9 @@ def embedding_gradient(
     wanted = tuple(int(n) for n in indices.shape)
     if tuple(grad.shape)[:-1] != wanted or len(grad.shape) != len(wanted) + 1:
         raise ArgumentShapeError(f"{where}: grad: expected shape {wanted} + (D,), got {tuple(grad.shape)}")
+    rows = integer(f"{where}: rows", rows)
+    if rows < 0:
+        raise ArgumentShapeError(f"{where}: rows: expected at least 0, got {rows}")
     d, m = int(grad.shape[-1]), math.prod(wanted)
     out = result(where, out, grad, (rows, d), (dtype,))
     steps = _two(grad, m, d) if m else (0, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import portkernel as pk
 from portkernel.errors import ArgumentShapeError
 
-from .arrays import dtype_of, empty, result, strides_of
+from .arrays import dtype_of, empty, integer, result, strides_of
 from .axes import broadcast, view
 from .fold import FLOATS, Array
 from .row_norm import input_gradient, normalize, weight_gradients
@@ -16,6 +16,7 @@ def _grouped(where: str, x: Array, groups: int) -> Array:
     shape, steps = tuple(int(n) for n in x.shape), strides_of(x)
     if len(shape) < 2:
         raise ArgumentShapeError(f"{where}: x: expected at least 2 dimensions, (N, C, …), got {len(shape)}")
+    groups = integer(f"{where}: num_groups", groups)
     if groups < 1 or shape[1] % groups:
         raise ArgumentShapeError(f"{where}: num_groups: expected a divisor of {shape[1]} channels, got {groups}")
     each = shape[1] // groups

@@ -9,9 +9,9 @@ import numpy as np
 
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, sample
-from portkernel.errors import ArgumentError, ArgumentShapeError
+from portkernel.errors import ArgumentError, ArgumentShapeError, ArgumentTypeError
 
-from .arrays import dtype_of, empty, normal_axes, result, strides_of
+from .arrays import dtype_of, empty, integer, may_share, normal_axes, result, strides_of
 from .axes import copy_into, view
 from .fold import DTYPES, Array
 
@@ -66,8 +66,11 @@ def pad(
     shape = tuple(int(n) for n in x.shape)
     if mode not in MODES:
         raise ArgumentError(f"{where}: mode: expected one of {', '.join(MODES)}, got {mode!r}")
+    given = np.asarray(pad_width)
+    if given.size and given.dtype.kind not in "iu":
+        raise ArgumentTypeError(f"{where}: pad_width: expected integers, got {pad_width!r}")
     try:
-        widths = np.broadcast_to(np.asarray(pad_width, np.int64), (len(shape), 2)).tolist()
+        widths = np.broadcast_to(given.astype(np.int64), (len(shape), 2)).tolist()
     except ValueError:
         raise ArgumentShapeError(f"{where}: pad_width: expected a pair for each axis, got {pad_width}") from None
     if len(shape) > 5 or any(w < 0 for pair in widths for w in pair):
@@ -105,12 +108,23 @@ def concatenate(
             raise ArgumentShapeError(f"{where}: array {i}: expected shape {wanted}, got {tuple(x.shape)}")
     total = int(np.sum([int(x.shape[a]) for x in arrays]))
     out = result(where, out, arrays[0], (*first[:a], total, *first[a + 1 :]), (dtype,))
+    shared = any(may_share(out, x) for x in arrays)  # then an early copy could write what a later one reads
+    made = empty(arrays[0], tuple(out.shape), dtype) if shared else out
     low = 0
     for x in arrays:
         high = low + int(x.shape[a])
-        copy_into(out[(slice(None),) * a + (slice(low, high),)], x, **route)
+        copy_into(made[(slice(None),) * a + (slice(low, high),)], x, **route)
         low = high
+    if shared:
+        copy_into(out, made, **route)
     return out
+
+
+def _from_0(where: str, axis: object, ndim: int) -> int:
+    found = integer(f"{where}: axes", axis)
+    if not -ndim <= found < ndim:
+        raise ArgumentShapeError(f"{where}: axes: expected {-ndim} to {ndim - 1}, got {found}")
+    return found % ndim
 
 
 def transposed_copy(
@@ -120,7 +134,9 @@ def transposed_copy(
     """``numpy.transpose(x, axes)`` in row-major memory of its own; any dtype and strides; exact."""
     where, route = "transposed_copy()", {"backend": backend, "device": device}
     dtype = dtype_of(f"{where}: x", x, DTYPES)
-    order = tuple(reversed(range(len(x.shape)))) if axes is None else tuple(int(a) % len(x.shape) for a in axes)
+    order = (
+        tuple(reversed(range(len(x.shape)))) if axes is None else tuple(_from_0(where, a, len(x.shape)) for a in axes)
+    )
     if sorted(order) != list(range(len(x.shape))):
         raise ArgumentShapeError(f"{where}: axes: expected each of {len(x.shape)} axes once, got {axes}")
     shape = tuple(int(x.shape[i]) for i in order)

@@ -154,9 +154,9 @@ def norm(
     """
     stored = floating(dtype_of("norm(): x", x, DTYPES))
     acc = pk.dtypes.accumulator(stored)
-    p = 2.0 if ord is None else float(ord)
-    if p < 0 and p != -INF:
-        raise ArgumentTypeError(f"norm(): ord: expected a number of at least 0, inf or -inf, got {ord}")
+    p = 2.0 if ord is None else float(ord) if isinstance(ord, (int, float, np.number)) else math.nan
+    if p != p or (p < 0 and p != -INF):
+        raise ArgumentTypeError(f"norm(): ord: expected a number of at least 0, inf or -inf, got {ord!r}")
     op = "max" if p == INF else "min" if p == -INF else "sum"
     mapping = {0.0: "nonzero", 1.0: "abs", 2.0: "square"}.get(p, "abs" if op != "sum" else "power")
     finish = {"square": "sqrt", "power": "root"}.get(mapping, "none")

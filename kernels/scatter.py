@@ -163,7 +163,11 @@ def scatter_add(
         raise ArgumentShapeError(f"{where}: source: expected shape {wanted}, got {tuple(source.shape)}")
     if atomic and (not dtype.is_integer or dtype.bits < 32):
         raise ArgumentDTypeError(f"{where}: atomic: expected x of int32, int64, uint32 or uint64, got {dtype}")
-    rows, d, m = shape[a], math.prod(shape) // max(shape[a], 1), int(indices.shape[0])
+    rows, d, m = shape[a], math.prod((*shape[:a], *shape[a + 1 :])), int(indices.shape[0])
+    if m and not rows:
+        raise ArgumentShapeError(f"{where}: x: expected elements along axis {axis} for {m} indices, got shape {shape}")
+    if out is not None:
+        result(where, out, x, shape, (dtype,))
     flat, part = empty(x, (rows, d), dtype), empty(x, (m, d), dtype)
     copy_into(_first(flat, shape, a), x, **route)
     copy_into(_first(part, wanted, a), source, **route)

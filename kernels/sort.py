@@ -11,7 +11,7 @@ import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, sample
 from portkernel.errors import ArgumentShapeError
 
-from .arrays import dtype_of, empty, normal_axes, result
+from .arrays import dtype_of, empty, integer, normal_axes, result
 from .axes import contiguous, copy_into, lines, row_major, view
 from .fold import DTYPES, Array
 
@@ -155,6 +155,7 @@ def topk(
     """
     where, route = "topk()", {"backend": backend, "device": device}
     (at,) = normal_axes(where, (axis,), len(x.shape))
+    k = integer(f"{where}: k", k)
     if not 0 <= k <= int(x.shape[at]):
         raise ArgumentShapeError(f"{where}: k: expected 0 to {int(x.shape[at])}, got {k}")
     values, places, _ = _sorted(where, x, axis, largest, route)

@@ -174,6 +174,10 @@ def _from_torch(t: Any, where: str) -> ArrayRef:
     kind = t.device.type
     if kind not in ("cpu", "cuda"):
         raise ArgumentTypeError(f"{where}: expected a tensor on cpu or cuda, got {t.device}", hint="pass x.cpu()")
+    if t.is_neg():  # its memory holds the negatives
+        raise ArgumentTypeError(
+            f"{where}: expected a plain tensor, got one with the negative bit", hint="pass x.resolve_neg()"
+        )
     device = HOST if kind == "cpu" else f"cuda:{t.device.index or 0}"
     if t.dtype.is_complex:
         raise DTypeError("complex")

@@ -1,0 +1,105 @@
+"""What host functions refuse before anything is written, and what they accept where memory is shared."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from portkernel import catalog
+from portkernel.errors import ArgumentShapeError, ArgumentTypeError, OverlapError
+
+catalog.package()
+batch_norm, embedding, functions, group_norm, layer_norm, pad, reduce, scatter, softmax, sort = (
+    importlib.import_module(f"portkernel.kernels.{name}")
+    for name in (
+        "batch_norm", "embedding", "functions", "group_norm", "layer_norm", "pad", "reduce",
+        "scatter", "softmax", "sort",
+    )
+)  # fmt: skip
+
+
+def sample(*shape: int) -> np.ndarray:
+    return np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+
+
+X = sample(4, 6)
+ROWS = np.array([0, 2, 1])
+
+NO_INTEGER: dict[str, Callable[[], object]] = {
+    "axis": lambda: reduce.sum(X, 1.5),
+    "axis of softmax": lambda: softmax.softmax(X, None),
+    "axis of sort": lambda: sort.sort(X, (0, 1)),
+    "axes": lambda: pad.transposed_copy(X, (0.0, 1.0)),
+    "k": lambda: sort.topk(X, 2.0),
+    "normalized_shape": lambda: layer_norm.layer_norm(X, 6.0),
+    "num_groups": lambda: group_norm.group_norm(X, 2.0),
+    "pad_width": lambda: pad.pad(X, 1.5),
+    "rows": lambda: embedding.embedding_gradient(X[:3], ROWS, 4.0),
+}
+
+
+@pytest.mark.parametrize("name", NO_INTEGER)
+def test_what_is_no_integer(name: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=rf"\(\): {name.split()[0]}: expected (an integer|integers), got"):
+        NO_INTEGER[name]()
+
+
+def test_numpy_integers_are_integers() -> None:
+    got = reduce.sum(X, np.int64(1), backend="numpy")
+    assert np.allclose(got, X.sum(1), rtol=1e-5, atol=1e-5)
+    assert layer_norm.layer_norm(X, np.int64(6), backend="numpy").shape == X.shape
+
+
+@pytest.mark.parametrize("order", ["fro", float("nan"), -2])
+def test_orders_of_norms(order: object) -> None:
+    with pytest.raises(ArgumentTypeError, match=r"norm\(\): ord"):
+        reduce.norm(X, order)
+
+
+def test_an_empty_axis_takes_no_additions() -> None:
+    with pytest.raises(ArgumentShapeError, match=r"scatter_add\(\): x: expected elements along axis 0 for 3 indices"):
+        scatter.scatter_add(X[:0], 0, ROWS, X[:3], backend="numpy")
+    none = np.zeros(0, np.int64)
+    assert scatter.scatter_add(X[:0], 0, none, X[:0], backend="numpy").shape == (0, 6)
+    with pytest.raises(ArgumentShapeError, match=r"embedding_gradient\(\): rows: expected at least 0, got -1"):
+        embedding.embedding_gradient(X[:3], ROWS, -1)
+
+
+def test_one_array_as_both_operands_and_out() -> None:
+    x = X.copy()
+    assert functions.add(x, x, out=x, backend="numpy") is x
+    assert np.array_equal(x, X + X)
+
+
+@pytest.mark.parametrize("first", [(0, 2), (2, 0)])
+def test_concatenation_over_its_own_inputs(first: tuple[int, int]) -> None:
+    x = X.copy()
+    parts = [x[i : i + 2] for i in first]
+    want = np.concatenate(parts)
+    for out in (x, x[::-1]):
+        x[:] = X
+        assert pad.concatenate(parts, out=out, backend="numpy") is out
+        assert np.array_equal(out, want)
+
+
+def test_a_refused_batch_norm_moves_no_statistics() -> None:
+    x, mean, variance = X.copy(), np.zeros(6, np.float32), np.ones(6, np.float32)
+    with pytest.raises(OverlapError):
+        batch_norm.batch_norm(x, mean, variance, training=True, out=x[::-1], backend="numpy")
+    assert np.array_equal(mean, np.zeros(6)) and np.array_equal(variance, np.ones(6))
+    assert np.array_equal(x, X)
+
+
+def test_tensors_whose_memory_says_something_else() -> None:
+    torch = pytest.importorskip("torch")
+    t = torch.tensor(X)
+    negative = torch.complex(t, t).conj().imag
+    for _ in range(2):
+        with pytest.raises(ArgumentTypeError, match="negative bit"):
+            functions.exp(negative, backend="numpy")
+    assert np.array_equal(functions.negative(negative.resolve_neg(), backend="numpy"), X)
+    with pytest.raises(ArgumentTypeError, match=r"sum\(\): x: expected a dense tensor"):
+        reduce.sum(t.to_sparse(), backend="numpy")
