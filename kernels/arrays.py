@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -123,6 +123,18 @@ def integer(where: str, x: object) -> int:
         return operator.index(x)  # type: ignore[arg-type]
     except TypeError:
         raise ArgumentTypeError(f"{where}: expected an integer, got {x!r}") from None
+
+
+def integers(where: str, x: object) -> Shape:
+    """``x``, an integer or some of them, as a tuple. Raises as ``integer``."""
+    return tuple(integer(where, n) for n in x) if isinstance(x, Iterable) else (integer(where, x),)
+
+
+def number(where: str, x: object) -> float:
+    """``x`` as it is, if it is a real number. Raises ArgumentTypeError."""
+    if not isinstance(x, (int, float, np.bool_, np.integer, np.floating)):
+        raise ArgumentTypeError(f"{where}: expected a number, got {x!r}")
+    return x
 
 
 def normal_axes(where: str, axis: int | Sequence[int] | None, ndim: int) -> Shape:

@@ -11,7 +11,7 @@ import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, sample
 from portkernel.errors import ArgumentShapeError
 
-from .arrays import dtype_of, empty, integer, result
+from .arrays import dtype_of, empty, integers, result
 from .axes import broadcast
 from .fold import FLOATS, Array
 from .row_norm import input_gradient, norm_bound, norm_rows, normalize, reference_norm, weight_gradients
@@ -21,8 +21,7 @@ EPS = float(np.float32(1e-5))  # a Python float arrives as float32
 
 def last_axes(where: str, x: Array, normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
     """The axes that ``normalized_shape`` names. Raises ArgumentShapeError unless x ends in it."""
-    sides = normalized_shape if isinstance(normalized_shape, Sequence) else (normalized_shape,)
-    wanted = tuple(integer(f"{where}: normalized_shape", n) for n in sides)
+    wanted = integers(f"{where}: normalized_shape", normalized_shape)
     shape = tuple(int(n) for n in x.shape)
     if not wanted or shape[len(shape) - len(wanted) :] != wanted:
         raise ArgumentShapeError(f"{where}: normalized_shape: expected the last sides of x {shape}, got {wanted}")

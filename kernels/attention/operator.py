@@ -46,7 +46,7 @@ def scaled_dot_product_attention(
     views = [*map(arrays.view, (query, key, value)), mask, arrays.view(out), arrays.view(lse).insert(-1)]
     if 0 not in out.shape[:-1]:
         for part in _parts(views):
-            _forward(*part, _scale(scale, query), is_causal, options)
+            _forward(*part, _scale(where, scale, query), is_causal, options)
     return (out, lse) if return_lse else out
 
 
@@ -77,7 +77,7 @@ def scaled_dot_product_attention_backward(
     views = [*map(arrays.view, (grad, query, key, value, out)), mask]
     views += [arrays.view(lse).insert(-1), arrays.view(delta).insert(-1), *map(arrays.view, found)]
     for part in _parts(views):
-        _backward(*part, _scale(scale, query), is_causal, options)
+        _backward(*part, _scale(where, scale, query), is_causal, options)
     return found
 
 
@@ -88,8 +88,10 @@ def _wide(dtype: pk.DType) -> pk.DType:
     return float64 if dtype == float64 else float32
 
 
-def _scale(scale: float | None, query: Any) -> float:
-    return float(scale) if scale is not None else 1 / math.sqrt(max(1, query.shape[-1]))
+def _scale(where: str, scale: float | None, query: Any) -> float:
+    return (
+        float(arrays.number(f"{where}: scale", scale)) if scale is not None else 1 / math.sqrt(max(1, query.shape[-1]))
+    )
 
 
 def _check(where: str, query: Any, key: Any, value: Any, grouped: bool) -> arrays.Shape:

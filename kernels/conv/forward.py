@@ -185,6 +185,7 @@ def _conv(
     check_rank(f"{where}: weight", weight, rank + 2)
     x = channels_first(x) if last else x
     channels, shape = x.shape[1], tuple(weight.shape)
+    groups = arrays.integer(f"{where}: groups", groups)
     if groups < 1 or shape[0] % groups or shape[1] * groups != channels:
         raise ArgumentShapeError(
             f"{where}: weight: expected (O, {channels} / groups, …) with O a multiple of groups {groups}, got {shape}",

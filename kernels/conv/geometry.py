@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ Pairs = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 def numbers(where: str, name: str, value: Any, rank: int, least: int, missing: int) -> Triple:
     """An integer, or one for each spatial axis, as three."""
-    found = (value,) * rank if isinstance(value, (int, np.integer)) else tuple(value)
+    found = tuple(value) if isinstance(value, Iterable) else (value,)
     found = found * rank if len(found) == 1 else found
     if len(found) != rank or not all(isinstance(v, (int, np.integer)) and v >= least for v in found):
         raise ArgumentError(
@@ -27,22 +27,24 @@ def numbers(where: str, name: str, value: Any, rank: int, least: int, missing: i
 
 def paddings(where: str, value: Any, kernel: Triple, stride: Triple, dilation: Triple, rank: int) -> Pairs:
     """``"valid"``, ``"same"``, an integer, one for each axis, or a pair (before, after) for each axis."""
-    if value == "valid":
-        return ((0, 0),) * 3
-    if value == "same":
+    if isinstance(value, str):
+        if value == "valid":
+            return ((0, 0),) * 3
+        if value != "same":
+            raise ArgumentError(f'{where}: padding: expected "same", "valid" or numbers, got {value!r}')
         if max(stride) > 1:
             raise ArgumentError(f'{where}: padding: expected numbers with a stride above 1, got "same"')
         total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         return tuple((t // 2, t - t // 2) for t in total)  # type: ignore[return-value]
-    if isinstance(value, str):
-        raise ArgumentError(f'{where}: padding: expected "same", "valid" or numbers, got {value!r}')
-    if isinstance(value, (int, np.integer)) or all(isinstance(v, (int, np.integer)) for v in value):
+    if not isinstance(value, Iterable) or not any(isinstance(v, Iterable) for v in value):
         found = numbers(where, "padding", value, rank, 0, 0)
         return tuple((v, v) for v in found)  # type: ignore[return-value]
-    pairs = [tuple(v) if isinstance(v, Sequence) else (v, v) for v in value]
-    if len(pairs) != rank or not all(len(p) == 2 and all(isinstance(v, int) and v >= 0 for v in p) for p in pairs):
+    pairs = [tuple(v) if isinstance(v, Iterable) else (v, v) for v in value]
+    if len(pairs) != rank or not all(
+        len(p) == 2 and all(isinstance(v, (int, np.integer)) and v >= 0 for v in p) for p in pairs
+    ):
         raise ArgumentError(f"{where}: padding: expected {rank} pairs of integers of at least 0, got {value!r}")
-    return (*((0, 0),) * (3 - rank), *pairs)  # type: ignore[return-value]
+    return (*((0, 0),) * (3 - rank), *((int(a), int(b)) for a, b in pairs))  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,11 +149,12 @@ def _weight(
     dtype = arrays.dtype_of(f"{where}: x", x, FLOATS)
     arrays.dtype_of(f"{where}: grad_output", grad_output, (dtype,))
     check_rank(f"{where}: x", x, rank + 2)
-    shape = tuple(int(n) for n in weight_size)
+    shape = arrays.integers(f"{where}: weight_size", weight_size)
     if len(shape) != rank + 2 or 0 in shape[2:]:
         raise ArgumentShapeError(
             f"{where}: weight_size: expected {rank + 2} numbers, the kernel's at least 1, got {shape}"
         )
+    groups = arrays.integer(f"{where}: groups", groups)
     if groups < 1 or shape[0] % groups or shape[1] * groups != x.shape[1]:
         raise ArgumentShapeError(f"{where}: weight_size: expected (O, {x.shape[1]} / {groups}, …), O a multiple of groups, got {shape}")  # fmt: skip
     geometry = window(where, shape[2:], stride, padding, dilation, rank)

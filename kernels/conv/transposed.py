@@ -63,6 +63,7 @@ def _transposed(
     check_rank(f"{where}: weight", weight, rank + 2)
     x = channels_first(x) if last else x
     shape = tuple(weight.shape)
+    groups = arrays.integer(f"{where}: groups", groups)
     if groups < 1 or shape[0] != x.shape[1] or shape[0] % groups or 0 in shape[2:]:
         raise ArgumentShapeError(
             f"{where}: weight: expected ({x.shape[1]}, O / groups, …) with groups {groups} a divisor of the first and a "
@@ -149,9 +150,10 @@ def input_gradient(
     dtype = arrays.dtype_of(f"{where}: grad_output", grad_output, FLOATS)
     arrays.dtype_of(f"{where}: weight", weight, (dtype,))
     check_rank(f"{where}: weight", weight, rank + 2)
-    shape, image = tuple(weight.shape), tuple(int(n) for n in input_size)
+    shape, image = tuple(weight.shape), arrays.integers(f"{where}: input_size", input_size)
     if len(image) != rank + 2:
         raise ArgumentShapeError(f"{where}: input_size: expected {rank + 2} numbers, got {image}")
+    groups = arrays.integer(f"{where}: groups", groups)
     if groups < 1 or shape[0] % groups or shape[1] * groups != image[1] or 0 in shape[2:]:
         raise ArgumentShapeError(f"{where}: weight: expected (O, {image[1]} / {groups}, …) with O a multiple of groups, got {shape}")  # fmt: skip
     geometry = window(where, shape[2:], stride, padding, dilation, rank)

@@ -55,7 +55,9 @@ def matmul(
         raise ArgumentError(f"matmul(): precision: expected one of {PRECISIONS}, got {precision!r}")
     if isinstance(activation, str) and activation not in NAMES:
         raise ArgumentError(f"matmul(): activation: expected one of {NAMES} or a function, got {activation!r}")
-    if splits is not None and splits < 1:
+    for name, factor in (("alpha", alpha), ("beta", beta)):
+        arrays.number(f"matmul(): {name}", factor)
+    if splits is not None and arrays.integer("matmul(): splits", splits) < 1:
         raise ArgumentError(f"matmul(): splits: expected at least 1, got {splits}")
     if beta != 0 and out is None:
         raise ArgumentError("matmul(): out: expected an array for beta to multiply, got none")

@@ -102,7 +102,7 @@ def _longest(n: int, shares: int) -> int:
 def dividing(where: str, image: Sequence[int], output_size: Any) -> Windows:
     """Adaptive windows; an output size of None is the input's."""
     rank = len(image)
-    given = (output_size,) * rank if output_size is None or isinstance(output_size, int) else tuple(output_size)
+    given = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * rank
     if len(given) != rank:
         raise ArgumentError(f"{where}: output_size: expected an integer, or {rank} of them, got {output_size!r}")
     wanted = tuple(n if o is None else o for n, o in zip(image, given, strict=True))
@@ -256,7 +256,7 @@ def adaptive_avg_pool(
 def _target(where: str, input_size: Sequence[int], grad_output: Array) -> tuple[tuple[int, ...], pk.DType]:
     """The shape of the input and the dtype of its gradient."""
     dtype = arrays.dtype_of(f"{where}: grad_output", grad_output, FLOATS)
-    shape = tuple(int(n) for n in input_size)
+    shape = arrays.integers(f"{where}: input_size", input_size)
     _rank(f"{where}: input_size", shape)
     return shape, dtype
 

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from portkernel import catalog
-from portkernel.errors import ArgumentShapeError, ArgumentTypeError, OverlapError
+from portkernel.errors import ArgumentError, ArgumentShapeError, ArgumentTypeError, OverlapError
 
 catalog.package()
-batch_norm, embedding, functions, group_norm, layer_norm, pad, reduce, scatter, softmax, sort = (
+(
+    attention, batch_norm, conv, embedding, functions, group_norm, layer_norm, matmul, pad, pooling, reduce, scatter,
+    softmax, sort,
+) = (
     importlib.import_module(f"portkernel.kernels.{name}")
     for name in (
-        "batch_norm", "embedding", "functions", "group_norm", "layer_norm", "pad", "reduce",
-        "scatter", "softmax", "sort",
+        "attention", "batch_norm", "conv", "embedding", "functions", "group_norm", "layer_norm", "matmul", "pad",
+        "pooling", "reduce", "scatter", "softmax", "sort",
     )
 )  # fmt: skip
 
@@ -103,3 +106,36 @@ def test_tensors_whose_memory_says_something_else() -> None:
     assert np.array_equal(functions.negative(negative.resolve_neg(), backend="numpy"), X)
     with pytest.raises(ArgumentTypeError, match=r"sum\(\): x: expected a dense tensor"):
         reduce.sum(t.to_sparse(), backend="numpy")
+
+
+IMAGE, WEIGHT = sample(2, 4, 9, 7), sample(6, 2, 3, 2)
+NO_NUMBER: dict[str, Callable[[], object]] = {
+    "stride": lambda: conv.conv2d(IMAGE, WEIGHT, stride=1.5, groups=2),
+    "stride of None": lambda: conv.conv2d(IMAGE, WEIGHT, stride=None, groups=2),
+    "padding": lambda: conv.conv2d(IMAGE, WEIGHT, padding=1.5, groups=2),
+    "padding in pairs": lambda: conv.conv2d(IMAGE, WEIGHT, padding=((0, 1), (1.5, 0)), groups=2),
+    "groups": lambda: conv.conv2d(IMAGE, WEIGHT, groups=2.0),
+    "input_size": lambda: conv.conv2d_input(5.0, WEIGHT, IMAGE, groups=2),
+    "weight_size": lambda: conv.conv2d_weight(IMAGE, (6, 2.0, 3, 2), IMAGE, groups=2),
+    "kernel_size": lambda: pooling.max_pool(IMAGE, 2.0),
+    "output_size": lambda: pooling.adaptive_avg_pool(IMAGE, 2.5),
+    "splits": lambda: matmul.matmul(X, X.T, splits=1.5),
+    "alpha": lambda: matmul.matmul(X, X.T, alpha="1"),
+    "scale": lambda: attention.scaled_dot_product_attention(X, X, X, scale="1"),
+}
+
+
+@pytest.mark.parametrize("name", NO_NUMBER)
+def test_what_is_no_number(name: str) -> None:
+    with pytest.raises((ArgumentError, ArgumentTypeError), match=rf"\(\): {name.split()[0]}: expected .*, got"):
+        NO_NUMBER[name]()
+
+
+def test_numpy_integers_as_geometry() -> None:
+    want = conv.conv2d(IMAGE, WEIGHT, stride=2, padding=(1, 1), groups=2, backend="numpy")
+    got = conv.conv2d(IMAGE, WEIGHT, stride=np.int64(2), padding=np.array([1, 1]), groups=np.int64(2), backend="numpy")
+    assert np.array_equal(got, want)
+    pairs = conv.conv2d(IMAGE, WEIGHT, stride=2, padding=np.array([[1, 1], [1, 1]]), groups=2, backend="numpy")
+    assert np.array_equal(pairs, want)
+    size = np.int64(2)
+    assert pooling.adaptive_avg_pool(IMAGE, size, backend="numpy").shape == (2, 4, 2, 2)
