@@ -130,11 +130,18 @@ def integers(where: str, x: object) -> Shape:
     return tuple(integer(where, n) for n in x) if isinstance(x, Iterable) else (integer(where, x),)
 
 
-def number(where: str, x: object) -> float:
+def number(where: str, x: object) -> Any:
     """``x`` as it is, if it is a real number. Raises ArgumentTypeError."""
     if not isinstance(x, (int, float, np.bool_, np.integer, np.floating)):
         raise ArgumentTypeError(f"{where}: expected a number, got {x!r}")
     return x
+
+
+def fitting(where: str, x: object, dtype: pk.DType) -> Any:
+    """``x`` as it is, if it is a number in the range of ``dtype``; integers have no NaN. Fractions are cut later."""
+    if dtype.is_integer and not dtype.min <= number(where, x) <= dtype.max:
+        raise ArgumentTypeError(f"{where}: expected a number that fits {dtype}, got {x!r}")
+    return number(where, x)
 
 
 def normal_axes(where: str, axis: int | Sequence[int] | None, ndim: int) -> Shape:

@@ -9,7 +9,7 @@ from typing import Any
 import portkernel as pk
 from portkernel.errors import ArgumentShapeError, ArgumentTypeError
 
-from .arrays import dtype_of, empty, normal_axes, strides_of
+from .arrays import dtype_of, empty, fitting, normal_axes, strides_of
 from .axes import Folding, broadcast, folding, view
 
 Array = Any
@@ -205,6 +205,8 @@ def reduce_axes(
         )
     if nonempty and initial is None and where is not None:
         raise ArgumentTypeError(f"{name}(): initial: expected a value beside where=, got None")
+    if initial is not None:
+        fitting(f"{name}(): initial", initial, stored)
     route = {"backend": backend, "device": device}
     f = folding(arrays, axes, out, stored, keepdims, f"{name}()", **route)
     return run_fold(f, op, acc, initial=initial, scale=scale, mapping=mapping, finish=finish, route=route)

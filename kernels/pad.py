@@ -11,7 +11,7 @@ import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, sample
 from portkernel.errors import ArgumentError, ArgumentShapeError, ArgumentTypeError
 
-from .arrays import dtype_of, empty, integer, may_share, normal_axes, result, strides_of
+from .arrays import dtype_of, empty, fitting, integer, may_share, normal_axes, result, strides_of
 from .axes import copy_into, view
 from .fold import DTYPES, Array
 
@@ -77,6 +77,7 @@ def pad(
         raise ArgumentShapeError(f"{where}: pad_width: expected widths of at least 0 for up to 5 axes, got {pad_width}")
     if mode != "constant" and any(n == 0 and (a or b) for n, (a, b) in zip(shape, widths, strict=True)):
         raise ArgumentShapeError(f"{where}: x: expected elements along the padded axes, got shape {shape}")
+    fitting(f"{where}: constant_values", constant_values, dtype)
     final = tuple(n + a + b for n, (a, b) in zip(shape, widths, strict=True))
     out = result(where, out, x, final, (dtype,))
     if 0 in final:

@@ -61,7 +61,7 @@ def mean(
 ) -> Array:  # fmt: skip
     """``numpy.mean``: floats keep their dtype, integers give float32 unless ``dtype`` says; of nothing, NaN.
 
-    Sums as ``sum`` does (integers exactly, in int64). Error: γ(min(n, 8256) + 2)·mean|x|, then one rounding.
+    Sums as ``sum`` does (integers exactly, in 64 bits: a larger sum wraps). Error: γ(min(n, 8256) + 2)·mean|x|, then one rounding.
     """
     own = dtype_of("mean(): x", x, DTYPES)
     stored = pk.dtypes.as_dtype(dtype) if dtype is not None else floating(own)

@@ -139,3 +139,21 @@ def test_numpy_integers_as_geometry() -> None:
     assert np.array_equal(pairs, want)
     size = np.int64(2)
     assert pooling.adaptive_avg_pool(IMAGE, size, backend="numpy").shape == (2, 4, 2, 2)
+
+
+@pytest.mark.parametrize("value", [300, -200, float("nan"), float("inf"), "1", 2**70])
+def test_numbers_that_do_not_fit(value: object) -> None:
+    x = np.array([1, 2], np.int8)
+    with pytest.raises(ArgumentTypeError, match=r"max\(\): initial: expected"):
+        reduce.max(x, initial=value, backend="numpy")
+    with pytest.raises(ArgumentTypeError, match=r"pad\(\): constant_values: expected"):
+        pad.pad(x, 1, constant_values=value, backend="numpy")
+
+
+def test_numbers_at_the_ends_of_a_type() -> None:
+    x = np.array([1, 2], np.int8)
+    assert reduce.max(x[:0], initial=-128, backend="numpy") == -128
+    assert list(pad.pad(x, 1, constant_values=127, backend="numpy")) == [127, 1, 2, 127]
+    assert reduce.min(x.astype(np.float32), initial=-np.inf, backend="numpy") == -np.inf
+    assert reduce.sum(x, initial=np.int64(2**53 + 1), backend="numpy") == 2**53 + 4
+    assert reduce.max(x > 1, initial=False, backend="numpy")
