@@ -8,7 +8,7 @@ from typing import Any
 import portkernel as pk
 from portkernel.errors import ArgumentShapeError, ArgumentTypeError
 
-from .arrays import dtype_of, empty, result, strides_of
+from .arrays import dtype_of, empty, number, result, strides_of
 from .axes import broadcast, view
 from .elementwise import elementwise
 from .fold import FLOATS, Array
@@ -79,6 +79,8 @@ def batch_norm(
     given = [_channels(where, n, t, x) for n, t in (("running_mean", running_mean), ("running_var", running_var))]
     if not training and any(t is None for t in given):
         raise ArgumentTypeError(f"{where}: running_mean: expected statistics unless training, got None")
+    for name, value in (("momentum", momentum), ("eps", eps)):
+        number(f"{where}: {name}", value)
     out = result(where, out, x, shape, (dtype,))
     if training:
         if count < 2 and 0 not in shape:

@@ -92,6 +92,8 @@ def test_a_refused_batch_norm_moves_no_statistics() -> None:
     x, mean, variance = X.copy(), np.zeros(6, np.float32), np.ones(6, np.float32)
     with pytest.raises(OverlapError):
         batch_norm.batch_norm(x, mean, variance, training=True, out=x[::-1], backend="numpy")
+    with pytest.raises(ArgumentTypeError, match=r"batch_norm\(\): momentum: expected a number, got None"):
+        batch_norm.batch_norm(x, mean, variance, training=True, momentum=None, out=x, backend="numpy")
     assert np.array_equal(mean, np.zeros(6)) and np.array_equal(variance, np.ones(6))
     assert np.array_equal(x, X)
 
