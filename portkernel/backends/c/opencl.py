@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -10,8 +11,10 @@ from ...ir.simt import Pointer, Space, Vec
 from ...targets import Target
 from .backend import CBackend
 from .dialect import Dialect
-from .expr import UNARY, Expr, call
+from .expr import ADD, UNARY, Expr, call
 from .prelude import Prelude
+
+_LOOSE = re.compile(r"\bpk_(u?(?:char|short|int|long)|float|double)(\d+)\*")
 
 
 class OpenCL(Dialect):
@@ -75,12 +78,16 @@ class OpenCL(Dialect):
     def read(self, pointer: Pointer, base: str, index: Expr, lanes: int, aligned: bool) -> str:
         if lanes == 1:
             return super().read(pointer, base, index, lanes, aligned)
-        return f"vload{lanes}(0, {base} + {index.at(UNARY)})"
+        return f"*({self.spaces[pointer.space]}const {self._loose(pointer, lanes)}*)({base} + {index.at(ADD)})"
 
     def write(self, pointer: Pointer, base: str, index: Expr, value: str, lanes: int, aligned: bool) -> str:
         if lanes == 1:
             return super().write(pointer, base, index, value, lanes, aligned)
-        return f"vstore{lanes}({value}, 0, {base} + {index.at(UNARY)});"
+        return f"*({self.spaces[pointer.space]}{self._loose(pointer, lanes)}*)({base} + {index.at(ADD)}) = {value};"
+
+    def _loose(self, pointer: Pointer, lanes: int) -> str:
+        """The vector type that needs no more alignment than its elements: ``vloadN`` of PoCL 3.0 reads pairs of bytes."""
+        return f"pk_{self.array_type(pointer)}{lanes}"
 
     # Vectors are read as bits: LLVM narrows comparisons of what it knows to come from half, and then goes lane by lane.
     def read_half(self, pointer: Pointer, base: str, index: Expr, lanes: int) -> str | None:
@@ -98,7 +105,11 @@ class OpenCL(Dialect):
     def enable(self, dtypes: Iterable[DType], text: str) -> str:
         names = ["cl_khr_fp64"] if float64 in dtypes else []
         names += ["cl_khr_int64_base_atomics", "cl_khr_int64_extended_atomics"] if "atom_" in text else []
-        return "".join(f"#pragma OPENCL EXTENSION {name} : enable\n" for name in names)
+        lines = [f"#pragma OPENCL EXTENSION {name} : enable" for name in names]
+        for element, lanes in sorted(set(_LOOSE.findall(text)), key=lambda found: (found[0], int(found[1]))):
+            align = f"__attribute__((aligned(sizeof({element}))))"
+            lines.append(f"typedef {element}{lanes} pk_{element}{lanes} {align};")
+        return "".join(line + "\n" for line in lines)
 
     def options(self, target: Target) -> tuple[tuple[str, object], ...]:
         # The device has to report CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT for the second; the runtime drops it otherwise.

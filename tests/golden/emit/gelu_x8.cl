@@ -1,4 +1,5 @@
 #pragma OPENCL FP_CONTRACT OFF
+typedef ushort8 pk_ushort8 __attribute__((aligned(sizeof(ushort))));
 static inline float8 pk_round_bf16_x8(float8 x) {
   uint8 u = as_uint8(x);
   uint8 n = (u + (uint8)(0x7fffu) + ((u >> 16) & (uint8)(1u))) & (uint8)(0xffff0000u);
@@ -23,8 +24,8 @@ void gelu(
   out += out_offset;
   const int pid = (int)get_group_id(0);
   const int t1 = (int)(((uint)pid * 1 + 0) * 8);
-  const float8 v = pk_load_bf16_x8(vload8(0, x + t1));
+  const float8 v = pk_load_bf16_x8(*(__global const pk_ushort8*)(x + t1));
   const float8 t2 = pk_round_bf16_x8(pk_round_bf16_x8(erf(pk_round_bf16_x8(v * (float8)(0.70703125f)))) + (float8)(1.0f));
   const float8 t3 = select((float8)(0.0f), pk_round_bf16_x8(v * pk_round_bf16_x8(t2 * (float8)(0.5f))), v > (float8)(-8.0f));
-  vstore8(pk_store_bf16_x8(t3), 0, out + t1);
+  *(__global pk_ushort8*)(out + t1) = pk_store_bf16_x8(t3);
 }

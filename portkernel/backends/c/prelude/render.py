@@ -3,7 +3,7 @@
 A piece is C text over these words: ``T`` the register type of the instance, ``U`` and ``S`` the unsigned and signed
 integers of its width, ``W`` the unsigned type in which its products wrap, ``BITS`` its width; ``i8`` to ``f64`` fixed types;
 ``as_X`` reads an integer register as another signedness, ``bits_X`` a float register as an integer or back, ``to_X``
-converts; ``FN`` and ``NAME`` stand for the function's qualifiers and its name, ``SPACE`` for an address space. With more
+converts; ``FN`` and ``NAME`` stand for the function's qualifiers and its name, ``SPACE`` for an address space, ``LANES`` inside a word for the width. With more
 than one lane every type becomes a vector. ``pk_name`` refers to another piece of the same width, ``pk_name__T`` to its
 instance for the same element type.
 """
@@ -30,7 +30,7 @@ SHORT: dict[str, DType] = {
     f"{d.kind}{d.bits}": d for d in BY_NAME.values() if d.is_integer or d.name in ("float32", "float64")
 }
 _WORD = re.compile(
-    r"\"[^\"]*\"|\b(?:[iuf](?:8|16|32|64)|[TUSW]|BITS|FN|NAME|SPACE|CAS|(?:bits|as|to)_\w+|pk_\w+|literal_\w+)\b"
+    r"\"[^\"]*\"|\b(?:[iuf](?:8|16|32|64)|[TUSW]|BITS|FN|NAME|SPACE|CAS|(?:bits|as|to)_\w+|pk_\w+|literal_\w+|\w+LANES\w*)\b"
 )
 _CALL = re.compile(r"\bpk_\w+(?=\()")
 _SPLAT_LITERAL = re.compile(r"\((?:[uf]32|T|U)\)\((0x[0-9a-f]+u|\d+u|\d+\.\d+f|a|-?\d+|BITS|BITS - 1)\)")
@@ -117,6 +117,8 @@ class Prelude:
             return fixed[word]
         if word == "SPACE":
             return d.spaces[instance.space or "global"].rstrip()
+        if "LANES" in word:
+            return word.replace("LANES", str(lanes) if lanes > 1 else "")
         if word == "BITS":
             return str(_needed(dtype).bits)
         if word == "CAS":
