@@ -25,6 +25,8 @@ ONE_LANE: dict[str, str] = {"pow": "iu", "mod": "f", "floordiv": "f"}
 """Pieces of prelude that vectors go through lane by lane: those with loops, and those on fmod, of which PoCL 3.0's vector
 form for double is wrong in the last digits of the quotient."""
 
+OWN_FORM = frozenset({"erf"})
+"""Functions of float32 that the prelude computes for targets with ``scalar_math``: their built-ins go lane by lane."""
 ONE_LANE_UNARY = frozenset({"sin", "cos", "tan"})
 """Built-ins that vectors go through lane by lane: PoCL 3.0's vector forms lose large arguments."""
 
