@@ -48,7 +48,11 @@ def arg_fold(
         best = pk.where(better, v, best)
         step = pk.where(better, pk.astype(t, pk.int32), step)
     top = best.max(axis=1) if OP == "max" else best.min(axis=1)
-    row, lane = step // tiles, step % tiles * BN + pk.arange(BN)[None, :]
+    if x.shape[1] == 1:  # no division of every element
+        row, lane = step * 0, step.astype(pk.int64)
+    else:
+        row, lane = (step // tiles).astype(pk.int32), (step % tiles).astype(pk.int64)
+    lane = lane * BN + pk.arange(BN)[None, :]
     if PLACES:
         m = i * BM + pk.arange(BM)
         index = pk.gather(places, (pk.full((BM, BN), b), row, m[:, None], lane))

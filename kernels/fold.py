@@ -17,6 +17,10 @@ Axis = int | Sequence[int] | None
 INF = float("inf")
 TERMS = 8256
 """No result is a chain of more additions than this, however long the axis: see ``terms``."""
+LARGE = 1 << 20
+COLUMNS = 8
+"""Few long columns in so many parts, of at least LARGE elements: a core reads whole rows in the order of memory, and the
+cores share the rows."""
 INTEGERS = (pk.int8, pk.int16, pk.int32, pk.int64, pk.uint8, pk.uint16, pk.uint32, pk.uint64, pk.bool_)
 FLOATS = (pk.float16, pk.bfloat16, pk.float32, pk.float64)
 DTYPES = (*FLOATS, *INTEGERS)
@@ -158,6 +162,8 @@ def run_fold(f: Folding, op: str, acc: pk.DType, *, initial: Any = None, scale: 
     while 0 not in f.out.shape:
         k0, r0, k1, r1 = (int(n) for n in x.shape)
         cut = parts(k0 * k1, r0, r1)
+        if strides_of(x)[2] == 1 and strides_of(x)[3] != 1 and r0 * r1 * k0 * k1 >= LARGE > COLUMNS * k0 * k1:
+            cut = max(cut, COLUMNS)
         last = cut == 1
         if last:
             out = view(f.out, (k0, k1, 1), (*strides_of(f.out), 0))

@@ -49,7 +49,7 @@ def columns_kernel(
     DTYPE: pk.constexpr[pk.DType | None] = None,
     SPLITS: pk.constexpr[int] = 1,
     BK: pk.constexpr[int] = pk.auto(1, 16),
-    BN: pk.constexpr[int] = pk.auto(128, 1024),
+    BN: pk.constexpr[int] = pk.auto(128, 4096),
 ):  # fmt: skip
     """As ``matmul``, for a ``(…, M, K)`` with few rows and b ``(…, K, N)`` whose rows lie in order in memory.
 

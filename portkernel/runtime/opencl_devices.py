@@ -69,6 +69,8 @@ def facts(cl: Any, device: Any) -> Target:
         absent.add("float64")
     if not {"cl_khr_int64_base_atomics", "cl_khr_int64_extended_atomics"} <= extensions:
         features.discard("int64_atomics")
+    if is_cpu and "PoCL" in device.version:
+        features.add("scalar_math")
     widths: dict[str, object] = {"max_threads": min(256, int(device.max_work_group_size))}
     if is_cpu:
         widest = 4 * max(4, min(16, device.native_vector_width_float))

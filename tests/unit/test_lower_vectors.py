@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import portkernel as pk
+from portkernel import targets
 from portkernel.backends.c import layout, lower
 from portkernel.frontend import KernelFn
 from portkernel.ir import walk
@@ -209,3 +211,24 @@ def test_sides_of_one_do_not_count():
     assert layout.same_sides((4, 5), (5, 4)) is None
     assert layout.Layouts(1, frozenset(), {(4, 5): 0}).inner((4, 1, 5)) == 0
     assert layout.Layouts(1, frozenset(), {}).inner((4, 1)) == 0
+
+
+def erf_of(x, out):
+    i = pk.program_id(0)
+    pk.store(out, (i,), pk.erf(pk.load(x, (i,), (64,))))
+
+
+@needs_pocl
+def test_erf_of_our_own_keeps_its_bound():
+    x = np.concatenate([np.linspace(-6, 6, 4001), 10.0 ** np.arange(-44, 39), [np.nan, np.inf, -np.inf]]).astype(
+        np.float32
+    )
+    args = {"x": x, "out": np.zeros_like(x)}
+    target = targets.variant(direct.CPU, features=direct.CPU.features | {"scalar_math"})
+    text = direct.launch(KernelFn(erf_of), (-(-x.size // 64), 1, 1), args, {}, target)
+    assert "pk_erf_x8" in text
+    want = np.array([math.erf(v) for v in x.astype(np.float64)])
+    finite = np.isfinite(want)
+    ulp = np.abs(args["out"] - want)[finite] / np.spacing(np.abs(want[finite]).astype(np.float32))
+    assert ulp.max() <= 4
+    assert np.isnan(args["out"][-3]) and args["out"][-2] == 1 and args["out"][-1] == -1

@@ -17,6 +17,7 @@ from .spell import (
     INFIX_BITS,
     ONE_LANE,
     ONE_LANE_UNARY,
+    OWN_FORM,
     PREDICATES,
     PRELUDE_BINARY,
     PRELUDE_UNARY,
@@ -40,6 +41,8 @@ def unary(e: Emitter, op: o.Unary) -> Expr:
         return Expr(prefix("-", _wrapped(e, op.x)).text, UNARY, wrap=True)
     if fn == "abs" and dtype.is_integer:
         return e.use(op.x)  # unsigned
+    if fn in OWN_FORM and e.target.has("scalar_math") and dtype.bits <= 32:
+        return e.rounded(e.request(fn, None, type.lanes, e.use(op.x)), type)
     if fn in ONE_LANE_UNARY and type.lanes > 1:
         x = e.atom(op.x)
         made = by_lane(e, type, [call(FLOAT_UNARY[fn], f"{x.text}.s{i:x}") for i in range(type.lanes)])

@@ -18,13 +18,14 @@ from ....dtypes import BY_NAME, DType, float32
 from ....errors import InternalError
 from ....ir.simt import Space, Vec
 from .atomics import ATOMICS
+from .elementary import ELEMENTARY
 from .numeric import NUMERIC
 from .small_floats import SMALL_FLOATS
 
 if TYPE_CHECKING:
     from ..dialect import Dialect
 
-PIECES: dict[str, str] = {**SMALL_FLOATS, **NUMERIC, **ATOMICS}
+PIECES: dict[str, str] = {**SMALL_FLOATS, **NUMERIC, **ELEMENTARY, **ATOMICS}
 _ORDER = {name: i for i, name in enumerate(PIECES)}
 SHORT: dict[str, DType] = {
     f"{d.kind}{d.bits}": d for d in BY_NAME.values() if d.is_integer or d.name in ("float32", "float64")
