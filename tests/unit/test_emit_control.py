@@ -216,7 +216,6 @@ def test_numbered_names_are_no_types() -> None:
     assert len(set(made)) == 70
 
 
-
 def test_names_avoid_what_the_languages_have_taken() -> None:
     names = Names()
     assert names.fresh("acc") == "acc"
