@@ -75,7 +75,7 @@ def means(report: Report, suites: Mapping[str, Suite]) -> Iterator[Mean]:
     for name in dict.fromkeys(r.suite for r in report.results):
         suite, own = suites[name], [r for r in report.results if r.suite == name]
         found = [v.median for r in own if (v := against(r, suite.peer)) is not None]
-        least = [v for r in own if (v := shortest(r, suite.peer)) is not None]
+        least = [ratio for r in own if (ratio := shortest(r, suite.peer)) is not None]
         yield Mean(suite, geometric_mean(found), len(found), geometric_mean(least), len(own))
 
 
