@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
@@ -36,11 +37,6 @@ def _peer_time(result: Result, peer: str) -> str:
     return f"{name} {duration(times[name])}"
 
 
-def _of_shortest(result: Result, peer: str) -> str:
-    times = [v for k, v in result.best.items() if k != "ours" and peer in (k, "fastest")]
-    return f"{min(times) / result.best['ours']:.2f}" if times else ""
-
-
 def row(result: Result, suite: Suite, peaks: Peaks) -> tuple[str, ...]:
     """One case as the texts of :data:`COLUMNS`."""
     if result.failure:
@@ -53,19 +49,38 @@ def row(result: Result, suite: Suite, peaks: Peaks) -> tuple[str, ...]:
         _peer_time(result, suite.peer),
         "" if speed is None else f"{speed.median:.2f}",
         "" if speed is None else f"{speed.low:.2f}–{speed.high:.2f}",
-        _of_shortest(result, suite.peer),
+        "" if (least := shortest(result, suite.peer)) is None else f"{least:.2f}",
         percent(share_of_peak(result, peaks, suite.dtype)),
     )
 
 
-def means(report: Report, suites: Mapping[str, Suite]) -> Iterator[tuple[Suite, float, int, int]]:
-    """``(suite, geometric mean of the speeds, how many it is of, how many cases there are)``."""
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A suite's geometric means: of the ``count`` speeds that are certain enough, and of all ratios of shortest runs."""
+
+    suite: Suite
+    speed: float | None
+    count: int
+    shortest: float | None
+    total: int
+
+
+def shortest(result: Result, peer: str) -> float | None:
+    """The peer's shortest run divided by ours."""
+    times = [v for k, v in result.best.items() if k != "ours" and peer in (k, "fastest")]
+    return min(times) / result.best["ours"] if times else None
+
+
+def means(report: Report, suites: Mapping[str, Suite]) -> Iterator[Mean]:
     for name in dict.fromkeys(r.suite for r in report.results):
         suite, own = suites[name], [r for r in report.results if r.suite == name]
         found = [v.median for r in own if (v := against(r, suite.peer)) is not None]
-        mean = geometric_mean(found)
-        if mean is not None:
-            yield suite, mean, len(found), len(own)
+        least = [ratio for r in own if (ratio := shortest(r, suite.peer)) is not None]
+        yield Mean(suite, geometric_mean(found), len(found), geometric_mean(least), len(own))
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def facts(report: Report) -> str:
@@ -93,11 +108,11 @@ def print_report(report: Report, suites: Mapping[str, Suite], out: Console, base
         before = result.suite
         table.add_row(*(escape(t) for t in texts))
     out.print(table)
-    for suite, mean, count, total in means(report, suites):
-        mark = "green" if mean >= suite.aim else "red"
+    for mean in means(report, suites):
+        suite = mean.suite
         out.print(
-            f"[bold]{suite.name}[/]: geometric mean [{mark}]{mean:.2f}[/] of {suite.peer} over {count} of {total} cases "
-            f"(bar {suite.aim:g})"
+            f"[bold]{suite.name}[/]: geometric mean [bold]{_number(mean.speed)}[/] of {suite.peer} over {mean.count} of "
+            f"{mean.total} cases, {_number(mean.shortest)} by shortest runs (bar {suite.aim:g})"
         )
     for line in (facts(report), *_LEGEND):
         out.print(f"[dim]{escape(line)}[/]")
@@ -113,10 +128,10 @@ def change(now: Result, then: Result | None) -> str:
 def to_markdown(report: Report, suites: Mapping[str, Suite]) -> str:
     lines = [facts(report), "", "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(row(r, suites[r.suite], report.peaks)) + " |" for r in report.results]
-    lines += ["", "| suite | peer | bar | geometric mean | cases |", "|---|---|---|---|---|"]
-    lines += [
-        f"| {s.name} | {s.peer} | {s.aim:g} | {mean:.2f} | {n} of {of} |" for s, mean, n, of in means(report, suites)
-    ]
+    lines += ["", "| suite | peer | bar | geometric mean | cases | by shortest runs |", "|---|---|---|---|---|---|"]
+    for m in means(report, suites):
+        numbers = f"{_number(m.speed)} | {m.count} of {m.total} | {_number(m.shortest)}"
+        lines.append(f"| {m.suite.name} | {m.suite.peer} | {m.suite.aim:g} | {numbers} |")
     return "\n".join([*lines, "", *(f"* {line}" for line in _LEGEND)]) + "\n"
 
 

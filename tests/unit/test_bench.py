@@ -77,7 +77,7 @@ def test_a_report_survives_json() -> None:
 def test_markdown_has_every_case_and_the_means() -> None:
     text = report.to_markdown(a_report(result(1.0, 2.0)), SUITES)
     assert "| gemv | 4096×4096 | 1.00 s | numpy 2.00 s | 2.00 | 2.00–2.00 | 2.00 |" in text
-    assert "| gemv | numpy | 0.9 | 2.00 | 1 of 1 |" in text
+    assert "| gemv | numpy | 0.9 | 2.00 | 1 of 1 | 2.00 |" in text
 
 
 def test_change_against_a_baseline() -> None:
