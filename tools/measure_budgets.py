@@ -23,7 +23,9 @@ import numpy as np
 import portkernel as pk
 from portkernel import backends, passes, targets
 from portkernel.frontend import KernelFn
+from portkernel.ir import Tile
 from portkernel.kernels.matmul import matmul
+from portkernel.kernels.matmul.blocked import matmul_kernel
 from portkernel.runtime import driver
 
 TARGETS = {"numpy": "numpy", "opencl": "opencl-cpu", "cuda": "nvidia-h100", "triton": "nvidia-h100"}
@@ -60,10 +62,11 @@ def import_seconds() -> float:
 
 def compile_seconds(backend: str) -> float:
     """Front-end, passes and emission of the matrix product."""
-    function = KernelFn(matmul.fn)
-    tensor = pk.TensorSpec((1024, 1024), "float32")
-    types = dict.fromkeys(("a", "b", "out"), tensor.type) | {"bias": pk.TensorSpec((1,), "float32").type}
-    constants = {"BIAS": False, "ACTIVATION": "none", "BM": 64, "BN": 64, "BK": 32}
+    tensor, scalar = pk.TensorSpec((1024, 1024), "float32").type, Tile((), pk.float32)
+    function = KernelFn(matmul_kernel.fn)
+    given = [p for p in function.params if not p.constexpr]
+    types = {p.name: scalar if p.name in ("alpha", "beta") else tensor for p in given}
+    constants = {p.name: p.default for p in function.params if p.constexpr} | {"BM": 64, "BN": 64, "BK": 32}
     emitter, target = backends.find(backend), targets.find(TARGETS[backend])
     return median(lambda: emitter.emit(passes.optimize(function.lower(types, constants)), target), 9)
 
@@ -95,12 +98,11 @@ def product_ratio(device: str, n: int = 1024) -> tuple[float, float]:
     """GFLOP/s of ours, and NumPy's time over ours: the median of interleaved pairs."""
     rng = np.random.default_rng(0)
     a, b = (rng.random((n, n), np.float32) for _ in range(2))
-    ours, theirs, bias = np.empty((n, n), np.float32), np.empty((n, n), np.float32), np.zeros(1, np.float32)
-    launch = matmul[lambda meta: (pk.cdiv(n, meta["BM"]), pk.cdiv(n, meta["BN"]))]
+    ours, theirs = np.empty((n, n), np.float32), np.empty((n, n), np.float32)
     times, ratios = [], []
     for turn in range(22):
         start = time.perf_counter()
-        launch(a, b, bias, ours, backend="opencl", device=device)
+        matmul(a, b, out=ours, backend="opencl", device=device)
         middle = time.perf_counter()
         np.matmul(a, b, out=theirs)
         end = time.perf_counter()
