@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from .prelude import Prelude
 
 
-class Dialect:
+class Dialect(ABC):
     """A language of the C family, as class attributes. OpenCL C and CUDA C++ are the two that we have.
 
     A subclass sets the attributes and overrides the methods that its language really spells otherwise.
@@ -202,17 +203,17 @@ class Dialect:
         """The type that the built-in takes for words of ``dtype``."""
         return dtype
 
+    @abstractmethod
     def atomic(self, fn: str, dtype: DType) -> str:
         """The built-in for ``fn`` (or ``cas``) on words of an integer ``dtype``, or on a float of ``float_atomics``."""
-        raise NotImplementedError
 
     def enable(self, dtypes: Iterable[DType], text: str) -> str:
         """Lines that must stand before ``text``, which uses ``dtypes``."""
         return ""
 
+    @abstractmethod
     def options(self, target: Target) -> tuple[tuple[str, object], ...]:
         """What the device compiler must be told; see :class:`~portkernel.backends.base.Source`."""
-        raise NotImplementedError
 
     # --- words of the prelude ------------------------------------------------------------------------------------
 
