@@ -58,6 +58,7 @@ class Effect(Enum):
 _KIND = "kind"
 
 
+# ``Any`` as in ``dataclasses.field``: the annotation of the field that takes the result says its type.
 def operand() -> Any:
     return field(metadata={_KIND: "operand"})
 
