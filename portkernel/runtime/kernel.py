@@ -15,6 +15,7 @@ from .. import config
 from ..errors import ArgumentError, ArgumentTypeError, LaunchError
 from .arguments import as_array
 from .binding import RESERVED, bind, freeze, type_arguments
+from .observation import OBSERVED
 from .plan import GridLike, Plan
 from .specs import Config
 
@@ -136,6 +137,9 @@ class Kernel:
 
     def launch(self, grid: GridLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """``self[grid](*args, **kwargs)``. A plan is found by the exact shapes of the arguments, or made."""
+        if OBSERVED.probe is not None:
+            OBSERVED.probe(self, args, kwargs)
+            return
         for space, global_name, known in self.parsed.globals_read:
             if space.get(global_name) is not known:
                 self._forget()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..dtypes import Scalar
 from .arguments import ArrayRef, as_array
 from .checks import Grid, check_pair, grid_of
+from .observation import OBSERVED
 
 if TYPE_CHECKING:
     from .driver import Launch
@@ -32,6 +33,8 @@ class Plan:
     by_address: bool
     """False where values are offsets into buffers, whose bounds say nothing by themselves."""
     counter: list[int]
+    backend: str
+    device: str
 
     def run(self, grid: Any, values: Sequence[Scalar], owners: Sequence[Any]) -> None:
         """Check what can differ between launches, then launch."""
@@ -43,6 +46,8 @@ class Plan:
             if not self.by_address or (a + i_low < b + j_high and b + j_low < a + i_high):
                 self._compare(i, j, owners)
         self.counter[0] += 1
+        if OBSERVED.plans is not None:
+            OBSERVED.plans.append(self)
         if 0 not in sizes:
             self.launch(sizes, values, owners)
 

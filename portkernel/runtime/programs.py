@@ -63,6 +63,8 @@ class Programs:
             spans(names, typed.refs, program.writes),
             not device.memory.startswith("opencl:"),
             COUNTERS.cell(name, driver.name),
+            driver.name,
+            device.name,
         )
 
     def _configured(

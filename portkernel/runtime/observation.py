@@ -1,0 +1,36 @@
+"""Looking on while operators launch kernels: what ran is noted, or a launch is described and not made."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .kernel import Kernel
+    from .plan import Plan
+
+Probe = Callable[["Kernel", tuple[Any, ...], dict[str, Any]], None]
+
+
+class _Observed(threading.local):
+    """What looks on in this thread. Read on every launch, so plain attributes."""
+
+    plans: list[Plan] | None = None
+    """Where given, every plan that runs is appended."""
+    probe: Probe | None = None
+    """Where given, it is called with kernel and arguments in place of a launch: nothing is compiled or written."""
+
+
+OBSERVED = _Observed()
+
+
+@contextmanager
+def probing(probe: Probe) -> Iterator[None]:
+    """Inside the ``with`` block, in this thread, launches go to ``probe`` and are not made."""
+    before, OBSERVED.probe = OBSERVED.probe, probe
+    try:
+        yield
+    finally:
+        OBSERVED.probe = before
