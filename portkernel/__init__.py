@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = frozenset(
-    {"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "kernels"}
+    {"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "kernels", "ops"}
 )
 
 

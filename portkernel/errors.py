@@ -150,6 +150,10 @@ class UnknownBackendError(TargetError):
     """No backend of that name."""
 
 
+class UnknownOperatorError(PortkernelError, LookupError):
+    """No operator of that name in ``portkernel.ops``."""
+
+
 # --- what a machine lacks, what a compiler says -------------------------------------------------------------
 
 

@@ -1,0 +1,55 @@
+"""An operator: a host function of the kernel library with its name, its facts and the route of its calls."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+from .. import catalog
+from . import calls
+from .table import Row
+
+
+class Operator:
+    """Call it with arrays of any library: ``pk.ops.softmax(x, axis=-1)``.
+
+    Besides its own arguments it takes ``out=`` where its function has it, ``backend=`` and ``device=``.
+    """
+
+    def __init__(self, row: Row, function: Callable[..., Any] | None = None) -> None:
+        self.name = self.__name__ = self.__qualname__ = row.name
+        self.__module__ = "portkernel.ops"
+        self.row = row
+        self.follows = row.follows
+        if function is not None:
+            self.function = function
+
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """The host function: checks, allocates, launches. Imported on first use."""
+        catalog.package()  # a source tree has the library beside the package
+        found: Callable[..., Any] = getattr(import_module(f"portkernel.{self.row.module}"), self.row.function)
+        return found
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """The signature of the host function."""
+        return inspect.signature(self.function)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return self.signature
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        follows = "of its own" if self.follows == "portkernel" else f"of {self.follows}"
+        return f"{inspect.getdoc(self.function) or self.name}\n\nArgument names and defaults: {follows}."
+
+    def __repr__(self) -> str:
+        return f"<operator {self.name}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return calls.run(self, args, kwargs)
