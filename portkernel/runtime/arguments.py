@@ -19,6 +19,7 @@ from ..errors import (
     PortkernelError,
 )
 from ..ir import Tensor
+from .address import address_of
 
 MAX_RANK = 5
 HOST = "cpu"
@@ -163,7 +164,7 @@ def _from_numpy(a: np.ndarray[Any, Any], where: str) -> ArrayRef:
             hint='convert it first: x.astype(x.dtype.newbyteorder("="))',
         )
     dtype = as_dtype(a.dtype)
-    ptr = a.__array_interface__["data"][0]
+    ptr = address_of(a) if type(a) is np.ndarray else a.__array_interface__["data"][0]
     strides = _elements(a.strides, a.shape, dtype.itemsize, ptr, where)
     return ArrayRef(ptr, a.shape, strides, dtype, HOST, not a.flags.writeable, a)
 

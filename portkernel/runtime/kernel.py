@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import config
 from ..errors import ArgumentError, ArgumentTypeError, LaunchError
+from .address import Facts, address_of, reader_of
 from .arguments import as_array
 from .binding import RESERVED, bind, freeze, type_arguments
 from .observation import OBSERVED
@@ -180,7 +181,7 @@ class Kernel:
         for arg in args:
             kind = type(arg)
             if kind is np.ndarray:
-                value = arg.__array_interface__["data"][0]
+                value = address_of(arg)
                 key.append((arg.dtype, arg.shape, arg.strides, value & 15, arg.flags.writeable))
             elif kind is int:
                 value = arg
@@ -189,20 +190,30 @@ class Kernel:
                 value = arg
                 key.append(kind)
             else:
-                try:
-                    ref = as_array(arg, self.name)
-                except LaunchError:  # the slow path says it with the argument's name
+                found = self._described(arg)
+                if found is None:
                     return None
-                if ref is None:
-                    return None
-                value = ref.ptr
-                key.append((ref.dtype, ref.shape, ref.strides, value & 15, ref.readonly, ref.device))
+                value, facts = found
+                key.append(facts)
             values.append(value)
         for name, given in kwargs.items():
             if name not in self._constants:
                 return None
             key.append((name, type(given), given if type(given) in _SIMPLE else freeze(given)))
         return tuple(key)
+
+    def _described(self, arg: Any) -> tuple[int, Facts] | None:
+        """The address of an array that is not NumPy's, and what a plan depends on; None for what is no array."""
+        reader = reader_of(type(arg))
+        try:
+            if reader is not None:
+                return reader(arg)
+            ref = as_array(arg, self.name)
+        except (LaunchError, RuntimeError):  # the slow path says it with the argument's name
+            return None
+        if ref is None:
+            return None
+        return ref.ptr, (ref.dtype, ref.shape, ref.strides, ref.ptr & 15, ref.readonly, ref.device)
 
 
 def _checked_names(kernel: str, fn: FunctionType, key: Sequence[str]) -> tuple[str, ...]:
