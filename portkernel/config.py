@@ -116,6 +116,11 @@ def from_environment(env: dict[str, str]) -> Config:
 _current: ContextVar[Config] = ContextVar("portkernel_config", default=from_environment(dict(os.environ)))  # noqa: B039  # a Config is frozen
 
 
+_MANY = 256
+_same: dict[Config, Config] = {}
+"""Equal settings are one object, so that what was compiled under some is found by identity when they are in force again."""
+
+
 def get() -> Config:
     """The settings in force."""
     return _current.get()
@@ -127,7 +132,8 @@ def override(**changes: object) -> Iterator[Config]:
 
     Raises :class:`~portkernel.errors.SettingError` for a value that a setting does not take.
     """
-    token = _current.set(replace(_current.get(), **changes))  # type: ignore[arg-type]  # names are checked by replace
+    made = replace(_current.get(), **changes)  # type: ignore[arg-type]  # names are checked by replace
+    token = _current.set(_same.setdefault(made, made) if len(_same) < _MANY else _same.get(made, made))
     try:
         yield _current.get()
     finally:

@@ -587,10 +587,10 @@ def test_a_setting_is_refused_on_import():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_opencl_in_a_fork(monkeypatch):
     platforms = pytest.importorskip("portkernel.runtime.platforms")
-    monkeypatch.setattr(platforms, "_processes", {os.getppid()})  # as the child of a process that used OpenCL
+    monkeypatch.setattr(platforms._PROCESS, "forked", True)  # as the child of a process that used OpenCL
     with pytest.raises(errors.NoDeviceError, match="got a fork of it"):
         platforms.check_process()
-    monkeypatch.setattr(platforms, "_processes", set())
+    monkeypatch.setattr(platforms._PROCESS, "forked", False)
     platforms.check_process()
 
 
