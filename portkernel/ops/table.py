@@ -11,6 +11,7 @@ from dataclasses import dataclass
 OWN = "portkernel"
 NUMPY = "numpy"
 TORCH = "torch.nn.functional"
+TORCH_TOP = "torch"
 TORCH_GRAD = "torch.nn.grad"
 
 
@@ -30,6 +31,7 @@ class Row:
 _GROUPS: tuple[tuple[str, str, str], ...] = (
     ("kernels.matmul", NUMPY, "matmul"),
     ("kernels.matmul", OWN, "grouped_matmul matmul_list"),
+    ("ops.products", TORCH, "linear scaled_dot_product_attention"),
     ("kernels.attention", OWN, "scaled_dot_product_attention_backward"),
     ("kernels.conv", TORCH, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
     ("kernels.conv", TORCH_GRAD, "conv1d_input conv1d_weight conv2d_input conv2d_weight conv3d_input conv3d_weight"),
@@ -39,6 +41,12 @@ _GROUPS: tuple[tuple[str, str, str], ...] = (
         TORCH,
         "max_pool avg_pool adaptive_max_pool adaptive_avg_pool max_pool_input avg_pool_input adaptive_max_pool_input "
         "adaptive_avg_pool_input",
+    ),
+    (
+        "ops.pools",
+        TORCH,
+        "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
+        "adaptive_max_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d",
     ),
     ("kernels.reduce", NUMPY, "sum prod mean max min any all count_nonzero norm"),
     ("kernels.variance", NUMPY, "var std"),
@@ -53,13 +61,21 @@ _GROUPS: tuple[tuple[str, str, str], ...] = (
     ("kernels.group_norm", TORCH, "group_norm"),
     ("kernels.group_norm", OWN, "group_norm_gradient"),
     ("kernels.batch_norm", TORCH, "batch_norm"),
-    ("kernels.batch_norm", OWN, "batch_norm_gradient"),
+    ("kernels.batch_norm", OWN, "batch_norm_gradient fold_batch_norm"),
     ("kernels.gather", NUMPY, "take_along_axis take"),
     ("kernels.embedding", TORCH, "embedding"),
     ("kernels.embedding", OWN, "embedding_gradient"),
     ("kernels.scatter", OWN, "scatter_add"),
     ("kernels.pad", NUMPY, "pad concatenate"),
     ("kernels.pad", OWN, "transposed_copy"),
+    ("ops.indexing", TORCH_TOP, "index_select gather index_add cat"),
+    (
+        "ops.shapes",
+        NUMPY,
+        "transpose swapaxes moveaxis squeeze expand_dims broadcast_to reshape ravel stack split",
+    ),
+    ("kernels.fill", NUMPY, "full zeros ones full_like zeros_like ones_like arange"),
+    ("kernels.triangle", NUMPY, "tril triu"),
     ("kernels.cumsum", NUMPY, "cumsum cumprod"),
     ("kernels.cumsum", OWN, "cummax"),
     ("kernels.sort", NUMPY, "sort argsort"),
@@ -73,12 +89,18 @@ _ELEMENTWISE: tuple[tuple[str, str, str], ...] = (
         "kernels.functions",
         NUMPY,
         "add subtract multiply divide floor_divide remainder power negative absolute sign maximum minimum clip equal "
-        "not_equal less less_equal greater greater_equal logical_and logical_or logical_not isnan isinf isfinite where "
-        "bitwise_and bitwise_or bitwise_xor invert left_shift right_shift floor ceil trunc round sqrt exp exp2 expm1 log "
+        "not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not isnan isinf isfinite where "
+        "bitwise_and bitwise_or bitwise_xor invert left_shift right_shift floor ceil trunc round square reciprocal sqrt exp exp2 expm1 log "
         "log2 log10 log1p sin cos tan arctan2 tanh",
     ),
-    ("kernels.functions", TORCH, "gelu relu silu sigmoid softplus"),
-    ("kernels.functions", OWN, "rsqrt erf astype"),
+    ("kernels.trigonometry", NUMPY, "arcsin arccos arctan sinh cosh arcsinh arccosh arctanh"),
+    (
+        "kernels.functions",
+        TORCH,
+        "gelu relu silu sigmoid softplus softsign logsigmoid mish relu6 hardsigmoid hardswish leaky_relu elu hardtanh",
+    ),
+    ("kernels.functions", TORCH_TOP, "rsqrt erf clamp"),
+    ("kernels.functions", OWN, "astype"),
 )
 
 
