@@ -146,12 +146,20 @@ class UnknownTargetError(TargetError):
     """No target profile of that name."""
 
 
+class ProfileError(TargetError):
+    """A target profile that cannot be read: an unknown key, a value of the wrong kind."""
+
+
 class UnknownBackendError(TargetError):
     """No backend of that name."""
 
 
 class UnknownOperatorError(PortkernelError, LookupError):
     """No operator of that name in ``portkernel.ops``."""
+
+
+class UncoveredOperatorError(PortkernelError):
+    """A model has a node that portkernel has no operator for, and no fallback was allowed."""
 
 
 # --- what a machine lacks, what a compiler says -------------------------------------------------------------
