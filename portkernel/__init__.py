@@ -33,6 +33,8 @@ from .runtime import (
     TensorSpec,
     kernel,
     kernel_from_source,
+    note_allocation,
+    note_host_work,
     reset_stats,
     stats,
     use,
@@ -59,5 +61,5 @@ __all__ = [  # noqa: PLE0604  # strings, all of them
     *lang.OPERATORS,
     "Config", "DType", "Kernel", "PortkernelError", "TensorSpec", "bfloat16", "bool_", "config", "dtypes", "errors",
     "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "int16", "int32", "int64", "int8", "kernel",
-    "kernel_from_source", "lang", "reset_stats", "stats", "testing", "uint16", "uint32", "uint64", "uint8", "use",
+    "kernel_from_source", "lang", "note_allocation", "note_host_work", "reset_stats", "stats", "testing", "uint16", "uint32", "uint64", "uint8", "use",
 ]  # fmt: skip

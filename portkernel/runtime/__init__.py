@@ -1,5 +1,6 @@
 """From a call to a launch. The only place where device packages are imported, each when it is first needed."""
 
+from .capture import note_allocation, note_host_work
 from .kernel import Kernel, kernel
 from .route import use
 from .source import kernel_from_source
@@ -8,4 +9,16 @@ from .statistics import Stats
 from .statistics import reset as reset_stats
 from .statistics import snapshot as stats
 
-__all__ = ["Config", "Kernel", "Stats", "TensorSpec", "kernel", "kernel_from_source", "reset_stats", "stats", "use"]
+__all__ = [
+    "Config",
+    "Kernel",
+    "Stats",
+    "TensorSpec",
+    "kernel",
+    "kernel_from_source",
+    "note_allocation",
+    "note_host_work",
+    "reset_stats",
+    "stats",
+    "use",
+]

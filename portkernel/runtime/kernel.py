@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOT_LIMIT = 4096
 """Plans kept for exact argument shapes, per kernel; beyond it they are all forgotten and made anew."""
+_SETTINGS_LIMIT = 16
 _SIMPLE = frozenset({int, bool, str, type(None)})
 Key = tuple[Any, ...]
 
@@ -48,7 +49,8 @@ class Kernel:
         self.__wrapped__ = fn
         self.__module__ = fn.__module__
         self._lock = threading.RLock()
-        self._hot: tuple[config.Config, dict[Key, Plan]] = (config.get(), {})
+        self._hot: dict[int, tuple[config.Config, dict[Key, Plan]]] = {}
+        """Plans by the identity of the settings they were made under, which are kept with them."""
 
     @cached_property
     def parsed(self) -> KernelFn:
@@ -146,9 +148,7 @@ class Kernel:
                 self._forget()
                 break
         settings = config.get()
-        hot = self._hot
-        if hot[0] is not settings:
-            hot = self._hot = (settings, {})
+        hot = self._hot.get(id(settings)) or self._under(settings)
         values: list[Any] = []
         key = self._hot_key(args, kwargs, values)
         plan = hot[1].get(key) if key is not None else None
@@ -166,11 +166,16 @@ class Kernel:
         ordered = [typed.refs[n].ptr if n in typed.refs else typed.values[n] for n in plan.names]
         plan.run(grid, ordered, [bound.runtime[n] for n in plan.names])
 
+    def _under(self, settings: config.Config) -> tuple[config.Config, dict[Key, Plan]]:
+        if len(self._hot) >= _SETTINGS_LIMIT:
+            self._hot = {}
+        return self._hot.setdefault(id(settings), (settings, {}))
+
     def _forget(self) -> None:
         """Compile anew: a global that the compiled kernels hold as a constant was assigned since, as in a notebook."""
         with self._lock:
             self.__dict__.pop("programs", None)
-            self._hot = (config.get(), {})
+            self._hot = {}
             self.parsed.globals_read = ()
 
     def _hot_key(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> Key | None:

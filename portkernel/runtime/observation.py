@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .capture import Recorder
     from .kernel import Kernel
     from .plan import Plan
 
@@ -21,6 +22,13 @@ class _Observed(threading.local):
     """Where given, every plan that runs is appended."""
     probe: Probe | None = None
     """Where given, it is called with kernel and arguments in place of a launch: nothing is compiled or written."""
+    recorder: Recorder | None = None
+    """Where given, it is told of every launch and allocation."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anything looks on."""
+        return self.plans is not None or self.probe is not None or self.recorder is not None
 
 
 OBSERVED = _Observed()

@@ -12,13 +12,14 @@ from .checks import Grid, check_pair, grid_of
 from .observation import OBSERVED
 
 if TYPE_CHECKING:
+    from ..frontend.frame import GlobalRead
     from .driver import Launch
 
 Span = tuple[int, int, int]
 """The place of an array among the values, and the bounds of its bytes relative to its address."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Plan:
     """A compiled kernel bound to the shapes and strides of its arguments; only addresses and scalars may differ."""
 
@@ -35,6 +36,12 @@ class Plan:
     counter: list[int]
     backend: str
     device: str
+    extents: tuple[tuple[int, int] | None, ...]
+    """For each value that is an address, the bounds of the array's bytes relative to it."""
+    writes: frozenset[int]
+    """The places of the outputs among the values."""
+    globals_read: tuple[GlobalRead, ...]
+    """What the kernel holds as constants."""
 
     def run(self, grid: Any, values: Sequence[Scalar], owners: Sequence[Any]) -> None:
         """Check what can differ between launches, then launch."""
@@ -48,6 +55,8 @@ class Plan:
         self.counter[0] += 1
         if OBSERVED.plans is not None:
             OBSERVED.plans.append(self)
+        if OBSERVED.recorder is not None:
+            OBSERVED.recorder.launched(self, sizes, values, owners)
         if 0 not in sizes:
             self.launch(sizes, values, owners)
 

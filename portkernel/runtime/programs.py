@@ -65,6 +65,9 @@ class Programs:
             COUNTERS.cell(name, driver.name),
             driver.name,
             device.name,
+            tuple(typed.refs[n].extent if n in typed.refs else None for n in names),
+            frozenset(names.index(n) for n in program.writes),
+            self.kernel.parsed.globals_read,
         )
 
     def _configured(

@@ -1,0 +1,198 @@
+"""A recording made again: outputs are new, scratch memory is the thread's own, addresses are put in place, kernels launched."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import Scalar
+from .address import address_of
+from .capture import Allocation, Place, Recording, Result, Results
+from .checks import Grid
+
+_ALIGNMENT = 64
+_KEPT_BYTES = 64 << 20
+"""Scratch memory up to this size stays with its thread."""
+
+MISSED: Any = object()
+"""What :meth:`Replay.run` returns where the arguments are not such that the recording holds."""
+_Make = Callable[[], tuple[Any, int]]
+_Start = Callable[[Grid, Sequence[Scalar], Sequence[Any]], None]
+_Ready = tuple[_Start, Grid, tuple[Scalar, ...], tuple[Place, ...], tuple[None, ...], Callable[[], None] | None]
+
+
+class _Scratch(threading.local):
+    """Memory that no caller sees. It is taken while in use: a finalizer may run a replay within a replay."""
+
+    buffer: np.ndarray[Any, Any] | None = None
+
+
+_SCRATCH = _Scratch()
+
+
+class Replay:
+    """Runs a :class:`~portkernel.runtime.capture.Recording` for other arrays of the same signature, from any thread."""
+
+    __slots__ = ("_checks", "_counters", "_gather", "_globals", "_makes", "_scratch", "_steps", "_waits")
+
+    def __init__(self, recording: Recording) -> None:
+        count = len(recording.arguments)
+        seen = _memories(recording.results)
+        self._scratch = 0
+        self._makes: list[int | _Make] = []
+        """For each allocation how to make it, or its place in the scratch memory."""
+        for i, allocation in enumerate(recording.allocations, count):
+            if allocation.on_host and i not in seen:
+                self._makes.append(self._scratch)
+                self._scratch += -(-allocation.size // _ALIGNMENT) * _ALIGNMENT
+            else:
+                self._makes.append(_maker(allocation))
+        self._steps = _ready(recording)
+        launches: list[Any] = [s.plan.launch for s in recording.steps]
+        self._waits = [launch.wait for launch in launches if getattr(launch, "deferrable", False)]
+        self._counters = [s.plan.counter for s in recording.steps]
+        read = [g for s in recording.steps for g in s.plan.globals_read]
+        self._globals = list({(id(space), name): (space, name, known) for space, name, known in read}.values())
+        self._checks = _pairs(recording)
+        self._gather = _gatherer(recording.results, count, recording.allocations)
+
+    @property
+    def is_stale(self) -> bool:
+        """True once a global that a kernel holds as a constant was assigned."""
+        return any(space.get(name) is not known for space, name, known in self._globals)
+
+    def run(self, arrays: Sequence[Any], addresses: list[int]) -> Any:
+        """What the function returns for ``arrays`` at ``addresses``, which is extended; ``MISSED`` where it must run itself.
+
+        Raises what the launches raise.
+        """
+        for i, i_low, i_high, j, j_low, j_high in self._checks:
+            a, b = addresses[i], addresses[j]
+            if a + i_low < b + j_high and b + j_low < a + i_high:
+                return MISSED
+        scratch, base = self._take() if self._scratch else (None, 0)
+        made: list[Any] = [*arrays]
+        for make in self._makes:
+            if type(make) is int:
+                made.append(None)
+                addresses.append(base + make)
+            else:
+                array, address = make()  # type: ignore[operator]  # the other kind
+                if address & 15:
+                    return MISSED
+                made.append(array)
+                addresses.append(address)
+        try:
+            for start, sizes, scalars, places, owners, wait in self._steps:
+                values = list(scalars)
+                for position, memory, offset in places:
+                    values[position] = addresses[memory] + offset
+                start(sizes, values, owners)
+                if wait is not None:
+                    wait()
+        except BaseException:
+            for wait in self._waits:  # what was started must not outlive its memory
+                wait()
+            raise
+        for counter in self._counters:
+            counter[0] += 1
+        if scratch is not None and scratch.size <= _KEPT_BYTES:
+            _SCRATCH.buffer = scratch
+        return self._gather(made)
+
+    def _take(self) -> tuple[np.ndarray[Any, Any], int]:
+        found, _SCRATCH.buffer = _SCRATCH.buffer, None
+        if found is None or found.size < self._scratch + _ALIGNMENT:
+            found = np.empty(self._scratch + _ALIGNMENT, np.uint8)
+        return found, address_of(found) + _ALIGNMENT - 1 & -_ALIGNMENT
+
+
+def _ready(recording: Recording) -> list[_Ready]:
+    """The launches, each with the wait after it: none where the next one goes into the same queue."""
+    steps = [s for s in recording.steps if 0 not in s.sizes]
+    found: list[_Ready] = []
+    for here, after in zip(steps, [*steps[1:], None], strict=True):
+        launch: Any = here.plan.launch
+        start: _Start = launch
+        wait = None
+        if getattr(launch, "deferrable", False):
+            start = launch.enqueue
+            following: Any = None if after is None else after.plan.launch
+            if not getattr(following, "deferrable", False) or following.handle is not launch.handle:
+                wait = launch.wait
+        found.append((start, here.sizes, here.values, here.places, (None,) * len(here.values), wait))
+    return found
+
+
+def _pairs(recording: Recording) -> list[tuple[int, int, int, int, int, int]]:
+    """Each argument that is stored to with each other one, and their bounds."""
+    bounds = recording.arguments
+    written = recording.written
+    return [
+        (i, *bounds[i], j, *bounds[j])
+        for i in written
+        for j in range(len(bounds))
+        if j != i and not (j in written and j < i)
+    ]
+
+
+def _memories(results: Results) -> set[int]:
+    match results:
+        case None:
+            return set()
+        case Result():
+            return {results.memory}
+        case (_, *members):
+            return set().union(*map(_memories, members))
+    raise AssertionError(results)
+
+
+def _maker(allocation: Allocation) -> _Make:
+    shape, dtype, device = allocation.shape, allocation.dtype, allocation.device
+    if device is None:
+        empty = np.empty
+
+        def make() -> tuple[Any, int]:
+            array = empty(shape, dtype)
+            return array, address_of(array)
+
+        return make
+    new = sys.modules["torch"].empty
+
+    def make_tensor() -> tuple[Any, int]:
+        tensor = new(shape, dtype=dtype, device=device)
+        return tensor, tensor.data_ptr()
+
+    return make_tensor
+
+
+def _gatherer(results: Results, count: int, allocations: Sequence[Allocation]) -> Callable[[list[Any]], Any]:
+    """How to make what the function returned of the arguments and allocations."""
+    match results:
+        case None:
+            return lambda made: None
+        case Result(memory, _, _, _, _, False):
+            return lambda made: made[memory]
+        case Result(memory):
+            return _viewer(results, allocations[memory - count].device is None)
+        case (kind, *members):
+            parts = [_gatherer(m, count, allocations) for m in members]
+            return lambda made: kind(part(made) for part in parts)
+    raise AssertionError(results)
+
+
+def _viewer(r: Result, numpy: bool) -> Callable[[list[Any]], Any]:
+    memory, shape, strides, offset, dtype = r.memory, r.shape, r.strides, r.offset, r.dtype
+    if not numpy:
+        return lambda made: made[memory].as_strided(shape, strides, offset)
+    size = dtype.itemsize
+    steps = tuple(s * size for s in strides)
+    offset *= size
+    if dtype.isbuiltin == 1:
+        return lambda made: np.ndarray(shape, dtype, made[memory], offset, steps)
+    # bfloat16 and fp8 lend no buffer of their own kind
+    return lambda made: np.ndarray(shape, dtype, made[memory].view(np.uint8), offset, steps)
