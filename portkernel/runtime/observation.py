@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .capture import Recorder
+    from .recorder import Recorder
     from .kernel import Kernel
     from .plan import Plan
 
