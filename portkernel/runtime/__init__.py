@@ -1,8 +1,8 @@
 """From a call to a launch. The only place where device packages are imported, each when it is first needed."""
 
-from .recorder import note_allocation, note_host_work
 from .captured import Captured, capture
 from .kernel import Kernel, kernel
+from .recorder import note_allocation, note_host_work
 from .route import use
 from .source import kernel_from_source
 from .specs import Config, TensorSpec

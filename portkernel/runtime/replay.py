@@ -11,8 +11,8 @@ import numpy as np
 
 from ..dtypes import Scalar
 from .address import address_of
-from .recorder import Allocation, Place, Recording, Result, Results
 from .checks import Grid
+from .recorder import Allocation, Place, Recording, Result, Results
 
 _ALIGNMENT = 64
 _KEPT_BYTES = 64 << 20
