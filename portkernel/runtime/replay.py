@@ -126,7 +126,7 @@ def _ready(recording: Recording) -> list[_Ready]:
     """The launches, each with the wait after it: none where the next one goes into the same queue."""
     steps = [s for s in recording.steps if 0 not in s.sizes]
     found: list[_Ready] = []
-    for here, after in zip(steps, [*steps[1:], None], strict=True):
+    for here, after in zip(steps, [*steps, None][1:], strict=True):
         launch: Any = here.plan.launch
         start: _Start = launch
         wait = None
