@@ -177,6 +177,10 @@ class NoDeviceError(PortkernelError):
     """The package is there, but no device."""
 
 
+class ForkError(NoDeviceError):
+    """A child process made by fork, whose parent had opened devices: their driver's threads did not come along."""
+
+
 class CompilerError(PortkernelError):
     """A device compiler refused the emitted text; ``log`` is what it said, ``source`` what it was given."""
 

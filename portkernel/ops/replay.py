@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 from .. import config
 from ..dtypes import DType
 from ..runtime.address import reader_of
-from ..runtime.recorder import Recorder, Recording, recording
 from ..runtime.observation import OBSERVED
+from ..runtime.recorder import Recorder, Recording, recording
 from ..runtime.replay import MISSED, Replay
 
 _SIGNATURES = 1024
@@ -137,6 +138,10 @@ def _describe(values: Any, key: list[Any], arrays: list[Any], addresses: list[in
             key.append(len(value))
             if not _describe(value, key, arrays, addresses):
                 return False
+        elif (
+            kind is FunctionType and value.__closure__ is None
+        ):  # the globals that it reads are looked at by the replay
+            key.append(value)
         else:
             return False
     return True

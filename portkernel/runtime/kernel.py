@@ -158,11 +158,13 @@ class Kernel:
         bound = bind(self.name, self.parsed.params, args, kwargs, self.configs)
         typed = type_arguments(self.name, bound.runtime)
         with self._lock:
-            plan = self.programs.plan(bound, typed, settings)
-        if key is not None:
-            if len(hot[1]) >= _HOT_LIMIT:
-                hot[1].clear()
-            hot[1][key] = plan
+            plan = hot[1].get(key) if key is not None else None  # another thread may have made it
+            if plan is None:
+                plan = self.programs.plan(bound, typed, settings)
+                if key is not None:
+                    if len(hot[1]) >= _HOT_LIMIT:
+                        hot[1].clear()
+                    hot[1][key] = plan
         ordered = [typed.refs[n].ptr if n in typed.refs else typed.values[n] for n in plan.names]
         plan.run(grid, ordered, [bound.runtime[n] for n in plan.names])
 
@@ -194,6 +196,9 @@ class Kernel:
             elif kind is float or kind is bool:
                 value = arg
                 key.append(kind)
+            elif isinstance(arg, np.generic):
+                value = arg.item()
+                key.append(arg.dtype)
             else:
                 found = self._described(arg)
                 if found is None:

@@ -146,6 +146,7 @@ class Prepared:
 
     def wait(self) -> None:
         """Until everything in the queue has run. Other threads of Python run meanwhile."""
+        check_process()
         code = self.api.clFinish(self.queue)
         if code:
             self._good(code)
@@ -157,6 +158,7 @@ class Prepared:
         run, call = own.api.clEnqueueNDRangeKernel, own.call
 
         def start() -> None:
+            check_process()
             code = run(*call)
             if code:
                 own._good(code)

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from .. import config
-from ..errors import MissingDependencyError, NoDeviceError
+from ..errors import ForkError, MissingDependencyError, NoDeviceError
 from . import pocl
 
 _SYSTEM_VENDORS = Path("/etc/OpenCL/vendors")
@@ -111,10 +111,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_process() -> None:
-    """Raise :class:`~portkernel.errors.NoDeviceError` in a fork of a process that used OpenCL: its threads are not there,
+    """Raise :class:`~portkernel.errors.ForkError` in a fork of a process that used OpenCL: its threads are not there,
     and a launch would wait for them for ever."""
     if _PROCESS.forked:
-        raise NoDeviceError(
+        raise ForkError(
             "opencl: expected the process that opened its devices, got a fork of it",
             hint='start workers with multiprocessing.get_context("spawn"), or use OpenCL first after the fork',
         )

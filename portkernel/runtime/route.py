@@ -11,6 +11,7 @@ from ..backends import names as backend_names
 from ..errors import (
     DeviceMismatchError,
     FallbackError,
+    ForkError,
     MissingDependencyError,
     NoDeviceError,
     UnknownBackendError,
@@ -96,7 +97,7 @@ def _for_host(kernel: str, wanted: str | None, settings: config.Config) -> tuple
         driver = drivers.find("opencl")
         return driver, driver.device(wanted, None)
     except (MissingDependencyError, NoDeviceError) as e:
-        if wanted is not None:
+        if wanted is not None or isinstance(e, ForkError):  # a mistake, and not a machine without OpenCL
             raise
         reason = f"host arrays run on NumPy, slowly, for want of OpenCL: {e.message}"
         if settings.strict:

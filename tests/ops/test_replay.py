@@ -227,6 +227,19 @@ def test_a_function_that_decides_by_state_is_not_replayed(ran):
     assert fickle.calls == 8 and not ran
 
 
+def test_functions_are_told_apart(ran):
+    def shifted(by):
+        return lambda v: v + by
+
+    double, triple = lambda v: v * 2, lambda v: v * 3
+    for i in range(4):
+        x = sample(5, 3)
+        np.testing.assert_array_equal(pk.ops.elementwise(double, x), x * 2)
+        np.testing.assert_array_equal(pk.ops.elementwise(triple, x), x * 3)
+        np.testing.assert_array_equal(pk.ops.elementwise(shifted(i), x), x + i)
+    assert sum(ran) == 4
+
+
 @pk.kernel
 def times(x, out, B: pk.constexpr[int] = 16):
     i = pk.program_id(0)
