@@ -104,7 +104,7 @@ def _scatter_add(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
         else:
             shape = [1] * x.ndim
             shape[axis] = index.shape[axis]
-            own = torch.arange(index.shape[axis], device=x.device, dtype=index.dtype).view(shape)
+            own = operators.call("arange", index.shape[axis], like=index).view(shape)
         linear = pointwise(Bound(tiles.multiply, (own, step))) if linear is None else pointwise(
             Bound(tiles.add_scaled, (linear, own, step))
         )  # fmt: skip
@@ -149,7 +149,7 @@ def _places(x: Tensor, dim: int) -> Tensor:
     """0, 1, … along ``dim``, to broadcast over x."""
     shape = [1] * x.ndim
     shape[dim] = x.shape[dim]
-    return torch.arange(x.shape[dim], device=x.device).view(shape)
+    return operators.call("arange", x.shape[dim], like=x).view(shape)  # type: ignore[no-any-return]
 
 
 # --- embeddings ---------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def _nll_loss(x: Tensor, target: Tensor, weight: Any, reduction: int, ignored: i
     keep = frozenset({1, 3})
     losses = pointwise(Bound(_picked_loss, (picked, targets, weights, ignored), keep=keep, dtype=x.dtype))
     if reduction == 0:
-        return losses.reshape(target.shape), x.new_zeros(())
+        return losses.reshape(target.shape), operators.call("zeros", (), x.dtype, like=x)
     counted = pointwise(Bound(_counted, (targets, weights, ignored), keep=frozenset({0, 2}), dtype=x.dtype))
     total, loss = operators.call("sum", counted), operators.call("sum", losses)
     if reduction == 1:

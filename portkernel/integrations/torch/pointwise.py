@@ -136,14 +136,19 @@ def launch(bound: Bound, out: torch.Tensor | None = None) -> torch.Tensor:
     if out is None:
         shape = broadcast_shapes(*(t.shape for t in tensors))
         strides = None if bound.row_major else output_strides(tensors, shape)
-        like = tensors[0]
-        out = (
-            like.new_empty(shape, dtype=result)
-            if strides is None
-            else like.new_empty_strided(shape, strides, dtype=result)
-        )
+        out = new(tensors[0], shape, result, strides)
     operators.call("elementwise", fn, *bound.operands, out=out, dtype=tile_dtype(out.dtype))
     return out
+
+
+def new(
+    like: torch.Tensor, shape: torch.Size | tuple[int, ...], dtype: torch.dtype, strides: tuple[int, ...] | None = None
+) -> torch.Tensor:
+    """A new tensor, row-major or with the strides of a permutation of that; where launches are recorded, it is reported."""
+    if strides is None:
+        return pk.note_allocation(like.new_empty(shape, dtype=dtype))  # type: ignore[no-any-return]
+    flat: torch.Tensor = pk.note_allocation(like.new_empty((math.prod(shape),), dtype=dtype))
+    return flat.as_strided(shape, strides)
 
 
 def refuse_bound(bound: Bound, operands: tuple[Any, ...]) -> str:
@@ -410,8 +415,3 @@ def _fill(x: Any, value: Any) -> Bound:
 def _zero(x: Any) -> Bound:
     own = x if isinstance(x, torch.Tensor) else x.meta["val"]
     return Bound(tiles.fill, (x, 0), dtype=own.dtype)
-
-
-def is_finite_number(x: object) -> bool:
-    """Whether a number can be written as a literal of the kernel language."""
-    return isinstance(x, (bool, int)) or (isinstance(x, float) and math.isfinite(x))

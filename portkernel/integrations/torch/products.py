@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from . import operators
+from .pointwise import new
 from .rules import covers, refuse_mixed, tensors_in
 
 Tensor = torch.Tensor
@@ -64,20 +65,25 @@ def _refuse_attention(query: Any, key: Any, value: Any, *args: Any, **kwargs: An
     return "dropout inside attention" if dropout else refuse_mixed(query, key, value)
 
 
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, dropout_p: float = 0.0, is_causal: bool = False, *,
+    attn_mask: Tensor | None = None, scale: float | None = None, return_lse: bool = False,
+) -> Any:  # fmt: skip
+    """The first result of ATen's attention on the CPU, or with ``return_lse`` both."""
+    batch, heads, rows, _ = query.shape
+    # PyTorch lays the result out as (batch, rows, heads, depth), so that heads merge by a view.
+    out = new(query, (batch, rows, heads, value.shape[-1]), query.dtype).transpose(1, 2)
+    return operators.call(
+        "scaled_dot_product_attention", query, key, value, attn_mask, is_causal=is_causal, scale=scale, out=out,
+        return_lse=return_lse,
+    )  # fmt: skip
+
+
 @covers(
     "_scaled_dot_product_flash_attention_for_cpu", operator="scaled_dot_product_attention", refuse=_refuse_attention
 )
-def _attention(
-    query: Tensor, key: Tensor, value: Tensor, dropout_p: float = 0.0, is_causal: bool = False, *,
-    attn_mask: Tensor | None = None, scale: float | None = None,
-) -> Any:  # fmt: skip
-    batch, heads, rows, _ = query.shape
-    # PyTorch lays the result out as (batch, rows, heads, depth), so that heads merge by a view.
-    out = query.new_empty((batch, rows, heads, value.shape[-1])).transpose(1, 2)
-    return operators.call(
-        "scaled_dot_product_attention", query, key, value, attn_mask, is_causal=is_causal, scale=scale, out=out,
-        return_lse=True,
-    )  # fmt: skip
+def _attention(*args: Any, **kwargs: Any) -> Any:
+    return attention(*args, **kwargs, return_lse=True)
 
 
 def _refuse_attention_backward(grad: Any, query: Any, key: Any, value: Any, out: Any, lse: Any, *rest: Any, **kwargs: Any) -> str:  # fmt: skip

@@ -118,8 +118,8 @@ def refuse_tensor(t: torch.Tensor) -> str:
         return f"layout {t.layout}"
     if t.dtype not in DTYPES:
         return f"dtype {str(t.dtype).removeprefix('torch.')}"
-    if t.device.type not in ("cpu", "cuda"):
-        return f"device {t.device.type}"
+    if t.device.type == "meta":
+        return "a tensor without memory"
     return ""
 
 

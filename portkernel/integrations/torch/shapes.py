@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
+import portkernel as pk
+
 from . import operators, tiles
-from .pointwise import Bound
+from .pointwise import Bound, new
 from .pointwise import launch as pointwise
 from .rules import aten, covers
 
@@ -96,14 +98,14 @@ def _select_scatter(x: Tensor, source: Tensor, dim: int, index: int) -> Any:
 
 @covers("slice_backward", operator="elementwise")
 def _slice_backward(grad: Tensor, sizes: Any, dim: int, start: int, end: int, step: int) -> Any:
-    out = grad.new_zeros(tuple(sizes))
+    out = operators.call("zeros", tuple(sizes), grad.dtype, like=grad)
     pointwise(Bound(tiles.identity, (grad,), dtype=grad.dtype), aten.slice.Tensor(out, dim, start, end, step))
     return out
 
 
 @covers("select_backward", operator="elementwise")
 def _select_backward(grad: Tensor, sizes: Any, dim: int, index: int) -> Any:
-    out = grad.new_zeros(tuple(sizes))
+    out = operators.call("zeros", tuple(sizes), grad.dtype, like=grad)
     pointwise(Bound(tiles.identity, (grad,), dtype=grad.dtype), out.select(dim, index))
     return out
 
@@ -116,7 +118,7 @@ def _flip(x: Tensor, dims: Any) -> Any:
     if x.ndim == 0 or not len(dims):
         return _copied(x)
     for dim in dims:
-        x = operators.call("take", x, torch.arange(x.shape[dim] - 1, -1, -1, device=x.device), dim)
+        x = operators.call("take", x, operators.call("arange", x.shape[dim] - 1, -1, -1, like=x), dim)
     return x
 
 
@@ -127,7 +129,7 @@ def _repeat(x: Tensor, repeats: Any) -> Any:
     view = x.reshape(*(1,) * lead, *(m for n in x.shape for m in (1, n)))
     for n, m in zip(repeats[lead:], x.shape, strict=True):
         whole += [int(n), m]
-    out = x.new_empty(whole)
+    out = new(x, tuple(whole), x.dtype)
     pointwise(Bound(tiles.identity, (view.expand(whole),), dtype=x.dtype), out)
     return out.reshape([int(n) * m for n, m in zip(repeats, (*(1,) * lead, *x.shape), strict=True)])
 
@@ -141,8 +143,8 @@ def _above(x: Any, column: Any, row: Any, diagonal: Any) -> Any:
 
 
 def _triangle(fn: Any, x: Tensor, diagonal: int) -> Tensor:
-    column, row = torch.arange(x.shape[-1], device=x.device), torch.arange(x.shape[-2], device=x.device).view(-1, 1)
-    return pointwise(Bound(fn, (x, column, row, diagonal), keep=frozenset({1, 2, 3}), dtype=x.dtype))
+    column, row = (operators.call("arange", x.shape[axis], like=x) for axis in (-1, -2))
+    return pointwise(Bound(fn, (x, column, row.view(-1, 1), diagonal), keep=frozenset({1, 2, 3}), dtype=x.dtype))
 
 
 @covers("tril", operator="elementwise")
@@ -161,7 +163,9 @@ def _triu(x: Tensor, diagonal: int = 0) -> Any:
 def _nearest(n: int, out: int, scale: float | None, device: torch.device) -> Tensor:
     """Where each of ``out`` elements comes from, computed on the host as PyTorch computes it, in float32."""
     step = torch.tensor(1 / scale if scale else n / out, dtype=torch.float32)
-    return (torch.arange(out) * step).floor().to(torch.int64).clamp(max=n - 1).to(device)
+    found = (torch.arange(out) * step).floor().to(torch.int64).clamp(max=n - 1).to(device)
+    pk.note_host_work("where elements come from, computed on the host")
+    return found
 
 
 def _refuse_nearest(x: Any, size: Any, *scales: Any) -> str:
