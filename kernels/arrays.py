@@ -32,7 +32,7 @@ def dtype_of(where: str, x: Any, allowed: Sequence[pk.DType] = ()) -> pk.DType:
 
     Raises ArgumentTypeError for what is no array, ArgumentDTypeError for a dtype that is not among ``allowed``.
     """
-    if isinstance(x, np.ma.MaskedArray):
+    if "numpy.ma" in sys.modules and isinstance(x, np.ma.MaskedArray):
         raise ArgumentTypeError(f"{where}: expected an array, got a masked array", hint="pass x.filled(...)")
     if not hasattr(x, "shape") or not hasattr(x, "dtype") or isinstance(x, np.generic):
         raise ArgumentTypeError(f"{where}: expected an array, got {type(x).__name__}", hint="pass numpy.asarray(x)")

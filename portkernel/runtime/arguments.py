@@ -154,7 +154,7 @@ def _elements(
 
 
 def _from_numpy(a: np.ndarray[Any, Any], where: str) -> ArrayRef:
-    if isinstance(a, np.ma.MaskedArray):
+    if type(a) is not np.ndarray and isinstance(a, np.ma.MaskedArray):  # numpy.ma takes 12 ms to import
         raise ArgumentTypeError(
             f"{where}: expected an array or a scalar, got a masked array", hint="pass x.filled(...)"
         )

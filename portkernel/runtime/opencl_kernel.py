@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,9 @@ def _declared(library: Any) -> Any:
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint,
         ctypes.c_void_p, ctypes.c_void_p,
     )  # fmt: skip
-    library.clFinish.argtypes = (ctypes.c_void_p,)
+    library.clFinish.argtypes = library.clReleaseKernel.argtypes = (ctypes.c_void_p,)
+    library.clCreateKernel.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+    library.clCreateKernel.restype = ctypes.c_void_p
     return library
 
 
@@ -87,14 +90,7 @@ class Prepared:
         self.loaded = loaded
         self.args = tuple(args)
         self.handle = loaded.handle
-        try:
-            self.kernel = loaded.cl.Kernel(loaded.program, loaded.source.entry)
-        except loaded.cl.Error as e:
-            raise CompilerError(
-                f"{loaded.source.entry}(): expected a built program to hold the kernel, got {e}",
-                hint="the driver's own cache may be damaged: set POCL_CACHE_DIR, or PORTKERNEL_CACHE_DIR, to an empty folder",
-            ) from None
-        self.pointer = self.kernel.int_ptr
+        self.pointer = self._create()
         self.queue = ctypes.c_void_p(self.handle.queue.int_ptr)
         self.lock = threading.Lock()
         self.after: list[tuple[Any, Any]] = []
@@ -119,6 +115,19 @@ class Prepared:
         self.checked = bool(loaded.source.asserts)
         self.deferrable = self.handle.in_place and not self.on_device and not self.checked
         """Whether :meth:`enqueue` and, after any number of launches, one :meth:`wait` do the same as a call."""
+
+    def _create(self) -> int:
+        """A kernel object, released with this one. pyopencl's own class opens a database and takes 15 ms to import."""
+        code = ctypes.c_int()
+        entry = self.loaded.source.entry
+        made = self.api.clCreateKernel(self.loaded.program.int_ptr, entry.encode(), ctypes.byref(code))
+        if code.value:
+            raise CompilerError(
+                f"{entry}(): expected a built program to hold the kernel, got OpenCL's code {code.value}",
+                hint="the driver's own cache may be damaged: set POCL_CACHE_DIR, or PORTKERNEL_CACHE_DIR, to an empty folder",
+            )
+        weakref.finalize(self, self.api.clReleaseKernel, made).atexit = False
+        return int(made)
 
     def __call__(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
         if self.deferrable:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PortkernelError
+from .platforms import import_invoker
 
 _ROUNDS = 5
 _CHAINS = 12
@@ -80,6 +81,7 @@ def measure(wanted: str | None) -> dict[str, object]:
 def _program(handle: Any, text: str) -> Any:
     import pyopencl as cl
 
+    import_invoker()
     return cl.Kernel(cl.Program(handle.context, text).build(["-cl-std=CL1.2"]), "peak")
 
 

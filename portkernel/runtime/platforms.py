@@ -32,13 +32,13 @@ def load() -> ModuleType:
         raise MissingDependencyError(
             "opencl: pyopencl is not installed", hint='pip install "portkernel[cpu]"'
         ) from None
-    _import_invoker()
     return pyopencl
 
 
 @cache
-def _import_invoker() -> None:
-    """pyopencl opens a database in the user's cache folder to make its first kernel object, and fails without one."""
+def import_invoker() -> None:
+    """To be called before a ``pyopencl.Kernel`` is made: for the first one pyopencl opens a database in the user's cache folder,
+    and fails without one."""
     try:
         import_module("pyopencl.invoker")
     except (OSError, sqlite3.Error):
