@@ -21,7 +21,7 @@ from .fold import DTYPES, Array
 @pk.kernel
 def fill_line(out, value, B: pk.constexpr[int] = pk.auto(64, 4096)):
     """``out = value`` for a vector of any stride."""
-    pk.store(out, (pk.program_id(0),), pk.full((B,), 0, out.dtype) + pk.astype(value, out.dtype))
+    pk.store(out, (pk.program_id(0),), pk.broadcast_to(pk.astype(value, out.dtype), (B,)))
 
 
 @pk.kernel

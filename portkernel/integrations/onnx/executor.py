@@ -115,6 +115,8 @@ class Executor:
         self, found: Implementation, proto: onnx.NodeProto, inputs: list[Value], scope: Scope, opsets: Opsets, version: int
     ) -> Sequence[Value]:
         given = attributes(proto)
+        if found.work is Work.KERNELS and any(isinstance(x, np.ndarray) and x.dtype.kind in "OUS" for x in inputs):
+            raise UncoveredOperatorError(f"onnx: {proto.op_type}: expected numbers, got strings")
         if found.wants_node:
             given["node"] = Node(
                 proto.op_type, version, tuple(proto.output), lambda g, x: self.graph(g, x, opsets, scope)

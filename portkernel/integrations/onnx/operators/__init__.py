@@ -19,10 +19,11 @@ from . import (
     selection,
     sequence,
     shape,
+    text,
     training,
 )
 
 __all__ = [
     "casts", "control", "convolution", "elementwise", "indexing", "matrix", "normalization", "pooling", "recurrent",
-    "reduction", "resize", "sampling", "scatter", "selection", "sequence", "shape", "training",
+    "reduction", "resize", "sampling", "scatter", "selection", "sequence", "shape", "text", "training",
 ]  # fmt: skip

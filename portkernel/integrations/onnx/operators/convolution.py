@@ -82,9 +82,9 @@ def conv_transpose(
         wanted = list(output_shape or [n * s for n, s in zip(x.shape[2:], stride, strict=True)])[-rank:]
         pairs = []
         for n, k in zip(full, wanted, strict=True):
-            total = n - k
-            less = total // 2
-            pairs.append((less, total - less) if auto_pad != "SAME_LOWER" else (total - less, less))
+            total = max(0, n - k)
+            before = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
+            pairs.append((before, n - k - before))  # below zero: what is missing at the end is zero
     else:
         pairs = padding("NOTSET", pads if auto_pad != "VALID" else None, full, reach, stride)
     run = ops.find(f"conv_transpose{rank}d")

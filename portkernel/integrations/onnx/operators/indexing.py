@@ -16,7 +16,7 @@ from .casts import numpy_dtype
 def gather(x: Array, indices: Array, axis: int = 0) -> Array:
     at = axis % x.ndim
     flat = reshaped(indices, (indices.size,))
-    return ops.take(x, flat, at).reshape(*x.shape[:at], *indices.shape, *x.shape[at + 1 :])
+    return ops.take(x, flat, at).reshape((*x.shape[:at], *indices.shape, *x.shape[at + 1 :]))
 
 
 @operator("GatherElements")

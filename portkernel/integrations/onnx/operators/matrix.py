@@ -69,6 +69,11 @@ def qlinear_matmul(
     return quantize(ops.multiply(product, scale), np.ones((), np.float32), y_zero)
 
 
+@operator("Det")
+def det(x: Array) -> Array:
+    return ops.det(x)
+
+
 # --- einsum -------------------------------------------------------------------------------------------------
 
 
@@ -146,8 +151,9 @@ def waves(n: int, count: int, inverse: bool, dtype: Any) -> tuple[Array, Array]:
     turns = ops.remainder(
         ops.multiply(along(np.arange(n), 0, 2), along(np.arange(count), 1, 2)), np.full((1, 1), n, np.int64)
     )
-    angle = ops.multiply(ops.astype(turns, dtype), (2 if inverse else -2) * math.pi / n)
-    return ops.cos(angle), ops.sin(angle)
+    # In float64: the sine of π must be as good as 0.
+    angle = ops.multiply(ops.astype(turns, np.float64), (2 if inverse else -2) * math.pi / n)
+    return ops.astype(ops.cos(angle), dtype), ops.astype(ops.sin(angle), dtype)
 
 
 def fourier(x: Array, length: int, inverse: bool, onesided: bool) -> Array:

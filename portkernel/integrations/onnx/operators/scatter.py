@@ -50,7 +50,7 @@ def gather_nd(x: Array, indices: Array, batch_dims: int = 0) -> Array:
     where = places(indices, head, lead)
     rows = reshaped(x, (math.prod(head), math.prod(rest)))
     found = ops.take(rows, reshaped(where, (where.size,)), 0)
-    return found.reshape(*indices.shape[:-1], *rest)
+    return found.reshape((*indices.shape[:-1], *rest))
 
 
 @operator("ScatterND")
