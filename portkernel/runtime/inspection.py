@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import backends, config, targets
-from ..backends import Source
+from ..backends import Backend, Source
 from ..errors import ArgumentTypeError, ResourceError
 from ..ir import Func, print_func
 from ..targets import Target
@@ -27,6 +28,15 @@ DEFAULT_TARGETS = {
     "musa": "mthreads-s4000-qy2",
 }  # fmt: skip
 """The profile that text is emitted for when none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A kernel's tile function, its text, and all constants of it: those given, and the sizes that were chosen."""
+
+    func: Func
+    source: Source
+    constants: Mapping[str, object]
 
 
 class Text(str):
@@ -63,26 +73,26 @@ def func(kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any]) -> 
 def source(
     kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], backend: str | None, target: str | Target | None
 ) -> Text:
-    return Text(_emitted(kernel, specs, constants, backend, target, f"{kernel.name}.source()")[1])
+    return Text(emitted(kernel, specs, constants, backend, target, f"{kernel.name}.source()").source)
 
 
 def compile(
     kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], backend: str | None, target: str | Target | None
 ) -> Binary:
     """Raises MissingDependencyError where the compiler's package is absent, CompilerError where it refuses the text."""
-    emitted = _emitted(kernel, specs, constants, backend, target, f"{kernel.name}.compile()")[1]
-    return drivers.find(emitted.backend).binary(emitted)
+    made = emitted(kernel, specs, constants, backend, target, f"{kernel.name}.compile()").source
+    return drivers.find(made.backend).binary(made)
 
 
-def _emitted(
+def emitted(
     kernel: Kernel,
     specs: Sequence[Any],
     constants: Mapping[str, Any],
     backend: str | None,
     target: str | Target | None,
     where: str,
-) -> tuple[Func, Source]:
-    """The tile function and its text; ``where`` begins the messages, as in ``add.source()``."""
+) -> Emitted:
+    """The text with what it came from; ``where`` begins the messages, as in ``add.source()``."""
     name = backend or config.get().backend or "opencl"
     check_backend(name, where)
     found = backends.find(name)
@@ -97,12 +107,24 @@ def _emitted(
     candidates: tuple[Config | None, ...] = kernel.configs or (None,)
     for candidate in candidates[:-1]:  # as a launch does: the first that fits the target
         try:
-            typed, chosen, options = _bound(kernel, specs, constants, profile, where, candidate)
-            return emit(kernel.parsed, typed.types, chosen, found, profile, options, config.get())
+            return _emitted(kernel, specs, constants, found, profile, where, candidate)
         except ResourceError:
             continue
-    typed, chosen, options = _bound(kernel, specs, constants, profile, where, candidates[-1])
-    return emit(kernel.parsed, typed.types, chosen, found, profile, options, config.get())
+    return _emitted(kernel, specs, constants, found, profile, where, candidates[-1])
+
+
+def _emitted(
+    kernel: Kernel,
+    specs: Sequence[Any],
+    constants: Mapping[str, Any],
+    backend: Backend,
+    target: Target,
+    where: str,
+    candidate: Config | None,
+) -> Emitted:
+    typed, chosen, options = _bound(kernel, specs, constants, target, where, candidate)
+    func, source = emit(kernel.parsed, typed.types, chosen, backend, target, options, config.get())
+    return Emitted(func, source, chosen)
 
 
 def _bound(

@@ -107,8 +107,9 @@ def test_an_architecture_that_clang_lacks_is_refused_as_such() -> None:
 def test_text_computes_what_the_reference_says(name: str, dtype: str, backend: str) -> None:
     target = {"hip": "amd-mi300x", "musa": "mthreads-s4000-qy2"}[backend]
     problem, source = text_of(name, dtype, backend, target)
-    entry, profile = catalog.find(name), targets.find(target)
-    sizes = inspection._bound(entry.kernel, problem_of(entry, dtype)[1], problem.constants, profile, "test", None)[1]  # type: ignore[arg-type]
+    entry = catalog.find(name)
+    made = inspection.emitted(entry.kernel, problem_of(entry, dtype)[1], problem.constants, backend, target, "test")  # type: ignore[arg-type]
+    sizes = made.constants
     grid = problem.grid(sizes) if callable(problem.grid) else problem.grid  # type: ignore[arg-type]
     harness.run_cuda_on_cpu(source, grid, problem.args)
     for output, error in catalog.check(problem).items():
