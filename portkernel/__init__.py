@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import config, dtypes, errors, lang
 from .dtypes import (
@@ -51,11 +50,16 @@ _LAZY = frozenset(
     {"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "integrations", "kernels", "ops"}
 )
 
+_LAZY_FUNCTIONS = {"coverage_of": "integrations.torch"}
+"""Functions by the submodule that has them."""
 
-def __getattr__(name: str) -> ModuleType:
+
+def __getattr__(name: str) -> Any:
     """The submodules that nobody needs for a launch are imported when they are asked for."""
     if name in _LAZY:
         return import_module(f"{__name__}.{name}")
+    if name in _LAZY_FUNCTIONS:
+        return getattr(import_module(f"{__name__}.{_LAZY_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -5,6 +5,7 @@ Importing this package imports PyTorch.
 
 from __future__ import annotations
 
+from .coverage import ModelCoverage, coverage_of
 from .mode import dispatch
 
-__all__ = ["dispatch"]
+__all__ = ["ModelCoverage", "coverage_of", "dispatch"]
