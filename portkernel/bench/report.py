@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -15,6 +16,9 @@ from rich.table import Table
 from ..coverage.outputs.words import duration
 from .model import Interval, Peaks, Result, Suite, against, geometric_mean, share_of_peak
 from .run import Report, decode_result
+
+if TYPE_CHECKING:
+    from .overhead import Overhead
 
 COLUMNS = ("suite", "case", "time", "peer", "speed", "95 %", "of shortest", "of peak")
 _LEGEND = (
@@ -145,3 +149,24 @@ def from_json(text: str) -> Report:
     fields["peaks"] = Peaks(**fields["peaks"])
     fields["results"] = tuple(decode_result(r) for r in fields["results"])
     return Report(**fields)
+
+
+def print_overhead(found: Overhead, out: Console) -> None:
+    """The ways to make one launch, and the parts of what they add to it."""
+    names = list(dict.fromkeys(part for r in found.rows for part in r.parts))
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"One launch on {found.device} ({found.machine}, {found.day}), microseconds"
+    )
+    table.add_column("call")
+    for name in ("time", "above the driver", "budget", *names):
+        table.add_column(name, justify="right")
+    for r in found.rows:
+        shown = ["" if n not in r.parts else f"{r.parts[n]:.2f}" for n in names]
+        budget = "" if r.budget is None else f"{r.budget:.0f}"
+        table.add_row(escape(r.name), f"{r.wall:.1f}", f"{r.above:.1f}", budget, *shown)
+    out.print(table)
+    out.print("above the driver: CPU time of the calling thread, less that of the driver's two calls.")
+    wall, cpu = found.first_use
+    out.print(
+        f"import portkernel and a first call, compiled before: {wall:.0f} ms, of them {cpu:.0f} ms CPU (budget 100 ms)"
+    )

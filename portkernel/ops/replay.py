@@ -43,12 +43,13 @@ _Table = dict[Key, "_Trial | Replay"]
 
 
 class Replays:
-    """What is known of the calls of one operator. ``slow(args, kwargs)`` is its complete path."""
+    """What is known of the calls of the operator ``name``. ``slow(args, kwargs)`` is its complete path."""
 
-    __slots__ = ("_slow", "_tables")
+    __slots__ = ("_name", "_slow", "_tables")
 
-    def __init__(self, slow: Slow) -> None:
+    def __init__(self, slow: Slow, name: str = "") -> None:
         self._slow = slow
+        self._name = name
         self._tables: dict[int, tuple[config.Config, _Table]] = {}
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -59,17 +60,15 @@ class Replays:
         arrays: list[Any] = []
         addresses: list[int] = []
         try:
-            known = _describe(args, key, arrays, addresses)
+            known = describe(args, key, arrays, addresses)
             if known and kwargs:
                 key += kwargs
-                known = _describe(kwargs.values(), key, arrays, addresses)
+                known = describe(kwargs.values(), key, arrays, addresses)
         except RuntimeError:  # a tensor without memory
             known = False
         if not known:
             return self._slow(args, kwargs)
-        settings = config.get()
-        found = self._tables.get(id(settings)) or self._under(settings)
-        table = found[1]
+        table = self.table()
         signature = tuple(key)
         entry = table.get(signature)
         if type(entry) is Replay:
@@ -83,10 +82,15 @@ class Replays:
         """Forget everything."""
         self._tables = {}
 
-    def _under(self, settings: config.Config) -> tuple[config.Config, _Table]:
-        if len(self._tables) >= _SETTINGS:
-            self._tables = {}
-        return self._tables.setdefault(id(settings), (settings, {}))
+    def table(self) -> _Table:
+        """What is known under the settings in force."""
+        settings = config.get()
+        found = self._tables.get(id(settings))
+        if found is None:
+            if len(self._tables) >= _SETTINGS:
+                self._tables = {}
+            found = self._tables.setdefault(id(settings), (settings, {}))
+        return found[1]
 
     def _learn(
         self,
@@ -107,13 +111,13 @@ class Replays:
         if len(table) >= _SIGNATURES:
             table.clear()
         if made is not None and trial is not None and trial.recording == made:
-            table[signature] = Replay(made)
+            table[signature] = Replay(made, operator=self._name)
         else:
             table[signature] = _Trial(1 if trial is None else trial.runs + 1, made)
         return result
 
 
-def _describe(values: Any, key: list[Any], arrays: list[Any], addresses: list[int]) -> bool:
+def describe(values: Any, key: list[Any], arrays: list[Any], addresses: list[int]) -> bool:
     """Add to ``key`` all that a host function may decide upon; False for an argument that tells no such thing.
 
     Arrays at one address count as one memory, and the key says which they are.
@@ -139,7 +143,7 @@ def _describe(values: Any, key: list[Any], arrays: list[Any], addresses: list[in
         elif kind is tuple or kind is list:
             key.append(kind)
             key.append(len(value))
-            if not _describe(value, key, arrays, addresses):
+            if not describe(value, key, arrays, addresses):
                 return False
         elif (
             kind is FunctionType and value.__closure__ is None

@@ -162,8 +162,7 @@ class Prepared:
 
     def fixed(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> Callable[[], None]:
         """The start of a launch with these very arguments, set once, on a kernel object of its own."""
-        own = Prepared(self.loaded, self.args)
-        own._set(grid, values, owners)
+        own = self._copy(grid, values, owners)
         run, call = own.api.clEnqueueNDRangeKernel, own.call
 
         def start() -> None:
@@ -172,17 +171,33 @@ class Prepared:
             if code:
                 own._good(code)
 
-        start.__dict__["kernel"] = own  # it owns what ``call`` points to
         return start
+
+    def bare(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> Callable[[], None]:
+        """The driver's two calls with these arguments and nothing else: what :mod:`portkernel.bench` compares launches with."""
+        own = self._copy(grid, values, owners)
+        run, finish, call, queue = own.api.clEnqueueNDRangeKernel, own.api.clFinish, own.call, own.queue
+
+        def both() -> None:
+            run(*call)
+            finish(queue)
+
+        both.__dict__["owner"] = own  # of what ``call`` points to
+        return both
+
+    def _copy(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> Prepared:
+        own = Prepared(self.loaded, self.args)
+        own.set_arguments(grid, values, owners)
+        return own
 
     def _submit(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
         check_process()
-        self._set(grid, values, owners)
+        self.set_arguments(grid, values, owners)
         code = self.api.clEnqueueNDRangeKernel(*self.call)
         if code:
             self._good(code)
 
-    def _set(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
+    def set_arguments(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
         for step, value, owner in zip(self.steps, values, owners, strict=True):
             step(value, owner)
         if grid != self.grid:
