@@ -1,13 +1,132 @@
-"""One call of an operator, completely: what is checked before it, what is noted after it."""
+"""One call of an operator, completely: what is checked before it, where it may fall back to, what is counted after it."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from .. import config
+from ..errors import (
+    ArgumentError,
+    ArgumentTypeError,
+    FallbackError,
+    PortkernelError,
+    ResourceError,
+    UnsupportedDTypeError,
+    UnsupportedOpError,
+)
+from ..runtime.observation import OBSERVED, Run
+from ..runtime.route import REFERENCE, check_backend, reference_reaches
+from ..runtime.statistics import COUNTERS
+from .arguments import Arguments, gather
 
 if TYPE_CHECKING:
     from .operator import Operator
 
+_LACKING = (UnsupportedDTypeError, UnsupportedOpError, ResourceError)
+"""What a target cannot do, found before anything is launched."""
+_ROUTE = ("backend", "device")
+_PEERS_FIRST = ("input", "a", "self")
+"""What NumPy and PyTorch call the array that comes first, where we say x."""
+
 
 def run(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The result of ``op.function(*args, **kwargs)``."""
-    return op.function(*args, **kwargs)
+    """The result of ``op.function(*args, **kwargs)``, with arrays of any library.
+
+    Raises what the function raises, in the operator's name.
+    """
+    if OBSERVED.operator:  # within another operator's host function: part of it
+        return op.function(*args, **kwargs)
+    with watched(op) as runs:
+        given = prepared(op, args, kwargs)
+        found = _with_fallback(op, given)
+        for plan, _, _ in runs:
+            COUNTERS.operator_cell(op.name, plan.kernel, plan.backend)[0] += 1
+        return given.results(found)
+
+
+@contextmanager
+def watched(op: Operator) -> Iterator[list[Run]]:
+    """Note the launches of ``op`` in the ``with`` block, and let errors speak of it."""
+    before = OBSERVED.operator, OBSERVED.runs
+    runs: list[Run] = []
+    OBSERVED.operator, OBSERVED.runs = op.name, runs
+    try:
+        yield runs
+    except PortkernelError as e:
+        raise named(op, e) from None
+    finally:
+        OBSERVED.operator, OBSERVED.runs = before
+        if before[1] is not None:
+            before[1].extend(runs)
+
+
+def prepared(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """The arguments once they are checked, under our own names for them."""
+    for peer in _PEERS_FIRST:
+        if peer in kwargs and not args and op.parameters[:1] == ("x",):
+            args, kwargs = (kwargs[peer],), {n: v for n, v in kwargs.items() if n != peer}
+    _check_route(op, kwargs)
+    try:
+        op.signature.bind(*args, **kwargs)
+    except TypeError as e:
+        missing = [n for n in _ROUTE if n in kwargs and n not in op.signature.parameters]
+        if not missing:
+            raise ArgumentError(f"{op.name}(): {e}", hint=f"it is {op.name}{shown(op)}") from None
+    return gather(op, args, kwargs)
+
+
+def shown(op: Operator) -> str:
+    """The signature without annotations."""
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in op.signature.parameters.values()]
+    return str(inspect.Signature(plain))
+
+
+def _check_route(op: Operator, kwargs: dict[str, Any]) -> None:
+    for option in _ROUTE:
+        value = kwargs.get(option)
+        if value is not None and not isinstance(value, str) and not (option == "device" and isinstance(value, int)):
+            raise ArgumentTypeError(f"{op.name}(): {option}: expected a name, got {type(value).__name__}")
+    backend = kwargs.get("backend") or config.get().backend
+    if backend is not None:
+        check_backend(backend, f"{op.name}()")
+
+
+def invoke(op: Operator, given: Arguments) -> Any:
+    """The host function's result; ``backend`` and ``device`` reach also a function that does not take them."""
+    lacking = {n: given.kwargs[n] for n in _ROUTE if n in given.kwargs and n not in op.signature.parameters}
+    if not lacking:
+        return op.function(*given.args, **given.kwargs)
+    settings = {n: v for n, v in lacking.items() if v is not None}
+    with config.override(**settings):
+        return op.function(*given.args, **{n: v for n, v in given.kwargs.items() if n not in lacking})
+
+
+def _with_fallback(op: Operator, given: Arguments) -> Any:
+    """The result on the route that is chosen, or on the reference where the target cannot do it: said, or refused."""
+    try:
+        return invoke(op, given)
+    except _LACKING as e:
+        settings = config.get()
+        forced = given.kwargs.get("backend") or given.kwargs.get("device") or settings.backend or settings.device
+        if forced or not reference_reaches([a.ref for a in given.arrays if a.ref is not None]):
+            raise
+        reason = f"{op.name}() runs on the reference, slowly: {e.message}"
+        if settings.strict:
+            raise FallbackError(
+                f"{op.name}(): {e.message}", hint=e.hint or "leave strict off to run it on NumPy"
+            ) from None
+        COUNTERS.fallback(reason)
+        with config.override(backend=REFERENCE):
+            return invoke(op, given)
+
+
+def named(op: Operator, error: PortkernelError) -> PortkernelError:
+    """``error`` with the operator's name in place of that of a kernel or of an inner function."""
+    head, found, rest = error.message.partition("(): ")
+    if found and head.isidentifier() and head != op.name:
+        error.message = f"{op.name}(): {rest}"
+        error.args = (error.message,)
+    return error

@@ -40,6 +40,11 @@ class Operator:
         """The signature of the host function."""
         return inspect.signature(self.function)
 
+    @cached_property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the arguments, in order; those given by position come first."""
+        return tuple(p.name for p in self.signature.parameters.values() if p.kind is not p.VAR_POSITIONAL)
+
     @property
     def __signature__(self) -> inspect.Signature:
         return self.signature
@@ -55,7 +60,7 @@ class Operator:
     @cached_property
     def replays(self) -> Replays:
         """The calls that need not run the host function again."""
-        return Replays(partial(calls.run, self))
+        return Replays(partial(calls.run, self), self.name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.replays(args, kwargs)

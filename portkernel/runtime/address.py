@@ -47,7 +47,8 @@ def _numpy(a: Any) -> tuple[int, Facts]:
 
 def _torch(t: Any) -> tuple[int, Facts]:
     address = t.data_ptr()
-    return address, (t.dtype, t.shape, t.stride(), address & 15, t.device, t.is_neg(), t.requires_grad)
+    recorded = t.requires_grad and sys.modules["torch"].is_grad_enabled()
+    return address, (t.dtype, t.shape, t.stride(), address & 15, t.device, t.is_neg(), recorded)
 
 
 _READERS: dict[type, Reader] = {np.ndarray: _numpy}

@@ -98,7 +98,7 @@ def tensor_type(ref: ArrayRef) -> Tensor:
 def as_array(value: Any, where: str) -> ArrayRef | None:
     """``value`` as an array, or None if it is not one. ``where`` begins the messages: ``kernel(): argument``."""
     try:
-        ref = _as_array(value, where)
+        ref = look(value, where)
     except DTypeError:
         raise ArgumentDTypeError(
             f"{where}: expected an array of a kernel dtype, got {getattr(value, 'dtype', '?')}",
@@ -114,7 +114,8 @@ def as_array(value: Any, where: str) -> ArrayRef | None:
     return ref
 
 
-def _as_array(value: Any, where: str) -> ArrayRef | None:
+def look(value: Any, where: str) -> ArrayRef | None:
+    """As :func:`as_array`, of any rank. Raises :class:`~portkernel.errors.DTypeError` for what no kernel takes."""
     if isinstance(value, np.ndarray):
         return _from_numpy(value, where)
     module = type(value).__module__.partition(".")[0]

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from .plan import GridLike, Plan
     from .recorder import Recorder
 
+Run = tuple["Plan", int, int]
+"""A plan that ran, and when it began and ended, in nanoseconds of ``time.perf_counter_ns``."""
 Probe = Callable[["Kernel", "GridLike", tuple[Any, ...], dict[str, Any]], None]
 """``probe(kernel, grid, args, kwargs)``."""
 
@@ -19,8 +21,10 @@ Probe = Callable[["Kernel", "GridLike", tuple[Any, ...], dict[str, Any]], None]
 class _Observed(threading.local):
     """What looks on in this thread. Read on every launch, so plain attributes."""
 
-    plans: list[Plan] | None = None
-    """Where given, every plan that runs is appended."""
+    operator: str = ""
+    """The operator of ``portkernel.ops`` that is under way."""
+    runs: list[Run] | None = None
+    """Where given, every launch is appended when it is done."""
     probe: Probe | None = None
     """Where given, it is called with kernel, grid and arguments in place of a launch: nothing is compiled or written."""
     recorder: Recorder | None = None
@@ -29,7 +33,7 @@ class _Observed(threading.local):
     @property
     def is_watched(self) -> bool:
         """Whether anything looks on."""
-        return self.plans is not None or self.probe is not None or self.recorder is not None
+        return self.runs is not None or self.probe is not None or self.recorder is not None
 
 
 OBSERVED = _Observed()

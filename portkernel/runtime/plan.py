@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from ..dtypes import Scalar
@@ -53,12 +54,14 @@ class Plan:
             if not self.by_address or (a + i_low < b + j_high and b + j_low < a + i_high):
                 self._compare(i, j, owners)
         self.counter[0] += 1
-        if OBSERVED.plans is not None:
-            OBSERVED.plans.append(self)
         if OBSERVED.recorder is not None:
             OBSERVED.recorder.launched(self, sizes, values, owners)
+        runs = OBSERVED.runs
+        start = 0 if runs is None else perf_counter_ns()
         if 0 not in sizes:
             self.launch(sizes, values, owners)
+        if runs is not None:
+            runs.append((self, start, perf_counter_ns()))
 
     def _compare(self, i: int, j: int, owners: Sequence[Any]) -> None:
         out, other = (as_array(owners[k], f"{self.kernel}(): {self.names[k]}") for k in (i, j))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dtypes import Scalar
+from ..errors import PortkernelError
 from .address import reader_of
 from .arguments import HOST, as_array
 from .checks import Grid
@@ -118,7 +119,11 @@ class Recorder:
             self.spoilt = why
 
     def _argument(self, array: Any) -> None:
-        ref = as_array(array, "argument")
+        try:
+            ref = as_array(array, "argument")
+        except PortkernelError as e:  # the function says it in the caller's words, or looks at it in another shape
+            self.spoil(e.message)
+            return
         if ref is None or ref.buffer is not None:
             self.spoil(f"{type(array).__name__} has no address")
             return

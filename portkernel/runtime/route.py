@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 
@@ -21,6 +21,14 @@ from . import driver as drivers
 from .arguments import HOST, ArrayRef
 from .driver import Device, Driver
 from .statistics import COUNTERS
+
+REFERENCE = "numpy"
+"""The backend that defines what is right, and can do everything."""
+
+
+def reference_reaches(refs: Sequence[ArrayRef]) -> bool:
+    """Whether the reference backend can compute on these arrays where they lie."""
+    return all(ref.device == HOST for ref in refs)
 
 
 @contextmanager
