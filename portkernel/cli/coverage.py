@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import click
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .. import config
+from ..backends import names as backend_names
 from ..coverage import baseline as baselines
 from ..coverage.journal import Journal
 from ..coverage.model import Report, Row, Step
@@ -95,6 +95,7 @@ class Outputs:
 @click.option("--cases", default=3, show_default=True, help="Cases of each cell to check; 0 for all.")
 @click.option("--workers", default=2, show_default=True, help="Worker processes; times are always taken alone.")
 @click.option("--seconds", default=60.0, show_default=True, help="Limit for each step; beyond it the cell is wrong.")
+@click.option("--budget", type=float, help="Seconds for the whole: 50 with --quick, 165 without, no end with --full.")
 @click.option(
     "--format",
     "formats",
@@ -148,7 +149,8 @@ def _selection(options: dict[str, Any], rows: tuple[Row, ...]) -> Selection:
     operators, dtypes, backends = (_names(options[name]) for name in ("ops", "dtypes", "backends"))
     _check(operators, {row.name for row in rows} | {row.id for row in rows}, "operators")
     _check(dtypes, set(BY_NAME), "dtypes")
-    _check(tuple(b.partition("/")[0] for b in backends), {r.backend for r in ROUTES}, "backends")
+    known = set(backend_names()) if options["target"] else {r.backend for r in ROUTES}
+    _check(tuple(b.partition("/")[0] for b in backends), known, "backends")
     if options["quick"] and options["full"]:
         raise click.UsageError("expected --quick or --full, got both")
     depth = Depth.QUICK if options["quick"] else Depth.FULL if options["full"] else Depth.USUAL
@@ -158,8 +160,9 @@ def _selection(options: dict[str, Any], rows: tuple[Row, ...]) -> Selection:
 
 def _static(target: str, rows: tuple[Row, ...], selection: Selection) -> Report:
     """The report on a target profile: nothing runs."""
-    found: Report = import_module("portkernel.coverage.static").static_report(target, rows, selection)
-    return found
+    from ..coverage.static import static_report
+
+    return static_report(target, rows, selection)
 
 
 def journal_path() -> Path:
@@ -172,7 +175,8 @@ def _measured(options: dict[str, Any], rows: tuple[Row, ...], selection: Selecti
     """The report of a run, whole or up to Ctrl-C."""
     out = console()
     journal = Journal(journal_path(), options["resume"])
-    settings = Options(options["workers"], options["seconds"], tuple(sys.argv[2:]))
+    budget = selection.depth.value if options["budget"] is None else options["budget"]
+    settings = Options(options["workers"], options["seconds"], budget, tuple(sys.argv[2:]))
     run = Run(rows, ask(), selection, journal, settings)
     columns = (TextColumn("{task.description:<48}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
                TextColumn("left:"), TimeRemainingColumn())  # fmt: skip

@@ -116,7 +116,8 @@ def _dtypes(made: Emitted, chip: Profile) -> Findings:
         fact = chip.dtype(name)
         if fact.state == "slow":
             notes.append(f"{name} is slow there" + (f": {fact.note}" if fact.note else ""))
-    unknown = [n for n in sorted(passed - made.source.emulated) if chip.dtype(n).state == "unknown"]
+    stated = {d.dtype for d in chip.dtypes if d.state != "unknown"}
+    unknown = sorted(passed - made.source.emulated - stated)
     if unknown:
         notes.append(f"the profile does not say that the chip has {', '.join(unknown)}: assumed")
     for name in sorted({op.a.type.dtype.name for op in walk(made.func.body) if isinstance(op, Dot)}):

@@ -29,6 +29,8 @@ STYLE = {
     State.FALLBACK: "yellow", State.UNSUPPORTED: "yellow", State.WRONG: "bold red", State.UNTESTED: "dim",
 }  # fmt: skip
 WORST = (State.WRONG, State.DEGRADED, State.FALLBACK)
+JUDGED = (State.UNSUPPORTED, State.EMITTED, State.COMPILED)
+"""Whose reasons are the answer where a profile is judged and nothing runs."""
 _WIDTH = 150
 """Columns taken where standard output is not a terminal."""
 
@@ -42,7 +44,10 @@ def print_report(report: Report, out: Console, details: bool = False) -> None:
     out.print(_details(report) if details else _overview(report))
     for line in legend(report):
         out.print(f"[dim]{escape(line)}[/]")
-    for (state, reason), cells in reasons(report.cells, WORST).items():
+    judged = JUDGED if any(column.kind == "profile" for column in report.columns) else ()
+    for (state, reason), cells in reasons(report.cells, (*WORST, *judged)).items():
+        if not reason:
+            continue
         out.print(f"[{STYLE[state]}]{state.value}[/] {escape(names_of(cells))}: {escape(reason)}")
     for name, found in report.missing.items():
         out.print(
