@@ -28,9 +28,11 @@ from .dtypes import (
 from .errors import PortkernelError
 from .lang import *  # noqa: F403  # the operators; lang.__all__ lists them
 from .runtime import (
+    Captured,
     Config,
     Kernel,
     TensorSpec,
+    capture,
     kernel,
     kernel_from_source,
     note_allocation,
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _LAZY = frozenset(
-    {"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "kernels", "ops"}
+    {"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "integrations", "kernels", "ops"}
 )
 
 
@@ -59,7 +61,7 @@ def __getattr__(name: str) -> ModuleType:
 
 __all__ = [  # noqa: PLE0604  # strings, all of them
     *lang.OPERATORS,
-    "Config", "DType", "Kernel", "PortkernelError", "TensorSpec", "bfloat16", "bool_", "config", "dtypes", "errors",
+    "Captured", "Config", "DType", "Kernel", "PortkernelError", "TensorSpec", "bfloat16", "bool_", "capture", "config", "dtypes", "errors",
     "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "int16", "int32", "int64", "int8", "kernel",
     "kernel_from_source", "lang", "note_allocation", "note_host_work", "reset_stats", "stats", "testing", "uint16", "uint32", "uint64", "uint8", "use",
 ]  # fmt: skip

@@ -123,6 +123,10 @@ class GridError(LaunchError):
     """An empty, negative or too large grid."""
 
 
+class CaptureError(LaunchError):
+    """A function that does more than launch kernels, so that its launches alone would not repeat it."""
+
+
 # --- what a target cannot do --------------------------------------------------------------------------------
 
 

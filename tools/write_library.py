@@ -25,7 +25,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "reductions": ("reduce", "variance", "arg_reduce", "logsumexp"),
     "softmax": ("softmax",),
     "normalisation": ("layer_norm", "rms_norm", "group_norm", "batch_norm"),
-    "elementwise": ("elementwise", "functions"),
+    "elementwise": ("elementwise", "functions", "trigonometry"),
     "indexing": ("gather", "embedding", "scatter"),
     "copies": ("pad", "fill", "triangle"),
     "scans": ("cumsum",),

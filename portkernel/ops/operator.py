@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import import_module
 from typing import Any
 
 from .. import catalog
 from . import calls
+from .replay import Replays
 from .table import Row
 
 
@@ -51,5 +52,10 @@ class Operator:
     def __repr__(self) -> str:
         return f"<operator {self.name}>"
 
+    @cached_property
+    def replays(self) -> Replays:
+        """The calls that need not run the host function again."""
+        return Replays(partial(calls.run, self))
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return calls.run(self, args, kwargs)
+        return self.replays(args, kwargs)

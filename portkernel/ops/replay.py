@@ -13,7 +13,7 @@ from typing import Any
 from .. import config
 from ..dtypes import DType
 from ..runtime.address import reader_of
-from ..runtime.capture import Recorder, Recording, recording
+from ..runtime.recorder import Recorder, Recording, recording
 from ..runtime.observation import OBSERVED
 from ..runtime.replay import MISSED, Replay
 

@@ -1,7 +1,8 @@
 """From a call to a launch. The only place where device packages are imported, each when it is first needed."""
 
-from .capture import note_allocation, note_host_work
+from .captured import Captured, capture
 from .kernel import Kernel, kernel
+from .recorder import note_allocation, note_host_work
 from .route import use
 from .source import kernel_from_source
 from .specs import Config, TensorSpec
@@ -10,10 +11,12 @@ from .statistics import reset as reset_stats
 from .statistics import snapshot as stats
 
 __all__ = [
+    "Captured",
     "Config",
     "Kernel",
     "Stats",
     "TensorSpec",
+    "capture",
     "kernel",
     "kernel_from_source",
     "note_allocation",

@@ -47,7 +47,7 @@ def _numpy(a: Any) -> tuple[int, Facts]:
 
 def _torch(t: Any) -> tuple[int, Facts]:
     address = t.data_ptr()
-    return address, (t.dtype, t.shape, t.stride(), address & 15, t.device, t.is_neg())
+    return address, (t.dtype, t.shape, t.stride(), address & 15, t.device, t.is_neg(), t.requires_grad)
 
 
 _READERS: dict[type, Reader] = {np.ndarray: _numpy}

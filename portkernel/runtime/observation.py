@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .capture import Recorder
     from .kernel import Kernel
     from .plan import Plan
+    from .recorder import Recorder
 
 Probe = Callable[["Kernel", tuple[Any, ...], dict[str, Any]], None]
 

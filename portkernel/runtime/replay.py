@@ -11,8 +11,8 @@ import numpy as np
 
 from ..dtypes import Scalar
 from .address import address_of
-from .capture import Allocation, Place, Recording, Result, Results
 from .checks import Grid
+from .recorder import Allocation, Place, Recording, Result, Results
 
 _ALIGNMENT = 64
 _KEPT_BYTES = 64 << 20
@@ -35,7 +35,7 @@ _SCRATCH = _Scratch()
 
 
 class Replay:
-    """Runs a :class:`~portkernel.runtime.capture.Recording` for other arrays of the same signature, from any thread."""
+    """Runs a :class:`~portkernel.runtime.recorder.Recording` for other arrays of the same signature, from any thread."""
 
     __slots__ = ("_checks", "_counters", "_gather", "_globals", "_makes", "_scratch", "_steps", "_waits")
 

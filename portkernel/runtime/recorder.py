@@ -106,8 +106,8 @@ class Recorder:
         self.memories: list[_Memory] = []
         self.allocations: list[Allocation] = []
         self.steps: list[Step] = []
-        self.owners: list[tuple[Any, ...]] = []
-        """The arrays of each step."""
+        self.calls: list[tuple[Sequence[Scalar], Sequence[Any]]] = []
+        """The values and owners of each step, as they were."""
         self.written: set[int] = set()
         for array in arguments:
             self._argument(array)
@@ -159,7 +159,7 @@ class Recorder:
         for position, extent in enumerate(plan.extents):
             if extent is None:
                 continue
-            found = self._find(int(values[position]), *extent)
+            found = self.find(int(values[position]), *extent)
             if found is None:
                 self.spoil(f"{plan.kernel}(): {plan.names[position]}: memory of neither an argument nor an allocation")
                 return
@@ -168,9 +168,13 @@ class Recorder:
             if position in plan.writes and 0 <= found[0] < self.count:
                 self.written.add(found[0])
         self.steps.append(Step(plan, sizes, tuple(kept), tuple(places)))
-        self.owners.append(tuple(owners))
+        self.calls.append((tuple(values), tuple(owners)))
 
-    def _find(self, address: int, low: int, high: int) -> tuple[int, int] | None:
+    def memory_at(self, address: int) -> int | None:
+        """The number of the memory whose element (0, …, 0) lies at ``address``."""
+        return next((i for i, m in enumerate(self.memories) if m.address == address), None)
+
+    def find(self, address: int, low: int, high: int) -> tuple[int, int] | None:
         """The memory that holds these bytes, and how far into it ``address`` lies."""
         inside = [
             i
@@ -229,7 +233,7 @@ class Recorder:
             return None
         ref = as_array(returned, "result")
         assert ref is not None
-        found = self._find(ref.ptr, *ref.extent)
+        found = self.find(ref.ptr, *ref.extent)
         if found is None or found[0] < self.count:
             self.spoil("a result that is no allocation of the function's")
             return None
