@@ -23,7 +23,7 @@ class Candidate:
     """Values for a kernel's compile-time parameters, and what its compiler is told."""
 
     constants: dict[str, object]
-    options: Options = Options()
+    options: Options
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def around(sizes: Mapping[str, int], bounds: Mapping[str, Auto]) -> list[dict[st
     """
     options = {name: _sides(sizes[name], bound) for name, bound in bounds.items()}
     combined = [dict(zip(options, sides, strict=True)) for sides in product(*options.values())]
-    return sorted(combined, key=lambda c: (_distance(c, sizes), *c.values()))[:_MOST]
+    return sorted(combined, key=lambda c: (distance(c, sizes), *c.values()))[:_MOST]
 
 
 def _sides(size: int, bound: Auto) -> list[int]:
@@ -30,5 +30,6 @@ def _sides(size: int, bound: Auto) -> list[int]:
     return sorted(s for s in scaled if max(1, bound.low) <= s <= bound.high)
 
 
-def _distance(sizes: Mapping[str, int], centre: Mapping[str, int]) -> float:
+def distance(sizes: Mapping[str, int], centre: Mapping[str, int]) -> float:
+    """How far sizes are from ``centre``: the sum of the binary logarithms of their ratios."""
     return round(sum(abs(math.log2(sizes[name] / centre[name])) for name in sizes), 6)

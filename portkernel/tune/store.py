@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,17 @@ from ..runtime.cache import is_private
 _log = logging.getLogger("portkernel")
 FORMAT = 1
 _SHIPPED = Path(__file__).with_name("shipped")
-Sizes = Mapping[str, int | float | str | bool | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A candidate and its shortest run in seconds, or the reason why it has none."""
+    """A candidate and its shortest run in seconds, or the reason why it has none.
 
-    sizes: dict[str, Any]
-    options: dict[str, int]
+    ``config`` is the place of its configuration among the kernel's (0 where it has none), ``sizes`` what was open in it.
+    """
+
+    config: int
+    sizes: dict[str, int]
     seconds: float | None = None
     reason: str = ""
 
@@ -35,13 +37,15 @@ class Trial:
 class Choice:
     """What was measured for one kernel, class of shapes, dtypes, device and compiler. ``facts`` say which, for a reader.
 
-    ``chosen`` is one of ``trials``; the first trial is the analytic choice. ``finished`` is False after an interruption.
+    ``chosen`` is one of ``trials``; the first trial is the analytic choice. ``spent`` are the seconds that measuring was
+    given so far; ``finished`` says that every candidate was tried.
     """
 
     key: str
     facts: dict[str, str]
     trials: tuple[Trial, ...]
     chosen: int
+    spent: float
     finished: bool
 
     @property
@@ -68,7 +72,10 @@ def from_fields(fields: Mapping[str, Any]) -> Choice:
     if fields["format"] != FORMAT:
         raise ValueError(f"format {fields['format']}")
     trials = tuple(Trial(**t) for t in fields["trials"])
-    choice = Choice(str(fields["key"]), dict(fields["facts"]), trials, int(fields["chosen"]), bool(fields["finished"]))
+    choice = Choice(
+        str(fields["key"]), dict(fields["facts"]), trials, int(fields["chosen"]), float(fields["spent"]),
+        bool(fields["finished"]),
+    )  # fmt: skip
     if not 0 <= choice.chosen < len(trials):
         raise ValueError(f"chosen {choice.chosen} of {len(trials)} trials")
     return choice
@@ -105,7 +112,8 @@ class Store:
     def all(self) -> list[Choice]:
         """Every choice of the folder, by kernel and shape."""
         files = self.folder.glob("*.json") if self.folder is not None and self._trusted() else ()
-        found = {c.key: c for c in (*(c for f in files if (c := _read(f)) is not None), *self._own.values())}
+        read = [choice for file in files if (choice := _read(file)) is not None]
+        found = {c.key: c for c in (*read, *self._own.values())}
         return sorted(found.values(), key=lambda c: (c.facts.get("kernel", ""), c.facts.get("shapes", ""), c.key))
 
     def clear(self) -> int:
@@ -145,11 +153,10 @@ def export(choices: Iterable[Choice]) -> str:
     """Choices as one file of the form that ships: of each the analytic trial and the chosen one."""
     kept = []
     for choice in choices:
-        if choice.finished:
-            trials = [choice.analytic] if choice.chosen == 0 else [choice.analytic, choice.best]
-            kept.append(asdict(Choice(choice.key, choice.facts, tuple(trials), len(trials) - 1, True)))
+        trials = (choice.analytic,) if choice.chosen == 0 else (choice.analytic, choice.best)
+        kept.append(asdict(replace(choice, trials=trials, chosen=len(trials) - 1)))
     if not kept:
-        raise ArgumentTypeError("export(): choices: expected finished measurements, got none")
+        raise ArgumentTypeError("export(): choices: expected measurements, got none")
     return json.dumps({"format": FORMAT, "choices": kept}, indent=1, ensure_ascii=False) + "\n"
 
 
