@@ -551,9 +551,9 @@ def test_tiles_beyond_every_memory(side):
         ("NUMPY_CHUNK", "-5"),
         ("NUMPY_CHUNK", "64MB"),
         ("SCHEDULE", "foo"),
-        ("TUNE", "cached"),
-        ("TUNE", "budget:5s"),
-        ("TUNE", "full"),
+        ("TUNE", "budget:"),
+        ("TUNE", "budget:-1s"),
+        ("TUNE", "on"),
         ("OVERRIDE", "/nonexistent/folder"),
     ],
 )
