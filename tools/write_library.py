@@ -18,7 +18,7 @@ from write_operators import DOCS, description, page_with
 from portkernel import catalog
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "products": ("matmul",),
+    "products": ("matmul", "determinant"),
     "attention": ("attention",),
     "convolution": ("conv",),
     "pooling": ("pooling",),
@@ -26,7 +26,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "softmax": ("softmax",),
     "normalisation": ("layer_norm", "rms_norm", "group_norm", "batch_norm"),
     "elementwise": ("elementwise", "functions", "trigonometry"),
-    "indexing": ("gather", "embedding", "scatter"),
+    "indexing": ("gather", "embedding", "scatter", "put", "resample", "suppress"),
     "copies": ("pad", "fill", "triangle"),
     "scans": ("cumsum",),
     "sorting": ("sort",),

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..coverage.report import duration
+from ..coverage.outputs.words import duration
 from .model import Interval, Peaks, Result, Suite, against, geometric_mean, share_of_peak
 from .run import Report, decode_result
 

@@ -8,7 +8,7 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ..coverage.run import machine_name
+from ..coverage.provenance import machine_name
 from .model import Interval, Peaks, Result, Suite
 from .process import Child
 

@@ -11,7 +11,7 @@ from ..bench import picture, report
 from ..bench.run import Report
 from ..bench.run import bench as measure
 from ..bench.suites import SUITES
-from ..coverage.report import console
+from ..coverage.outputs.terminal import console
 from ..errors import PortkernelError
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

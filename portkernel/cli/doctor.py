@@ -15,8 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from .. import config
-from ..coverage.plan import ROUTES
-from ..coverage.pool import Probe, ask
+from ..coverage.places import ROUTES, Found
+from ..coverage.pool import ask
 
 _GPU = "a GPU with its driver; text can be emitted and compiled without"
 PACKAGES: dict[str, tuple[tuple[str, ...], str, str]] = {
@@ -46,7 +46,7 @@ def installed(name: str) -> str | None:
         return None
 
 
-def examine(backend: str, probe: Probe) -> Finding:
+def examine(backend: str, probe: Found) -> Finding:
     packages, command, device = PACKAGES.get(backend, ((), "", ""))
     versions = {name: found for name in packages if (found := installed(name)) is not None}
     absent = [name for name in packages if name not in versions]
@@ -75,7 +75,7 @@ def environment() -> dict[str, str]:
 def doctor(as_json: bool) -> None:
     """Say what each backend has on this machine, what is missing, and the command that fixes it."""
     probes = ask()
-    findings = [examine(route.backend, probes.get(route.backend, Probe())) for route in ROUTES]
+    findings = [examine(route.backend, probes.get(route.backend, Found())) for route in ROUTES]
     if as_json:
         everything = {"environment": environment(), "backends": [dataclasses.asdict(f) for f in findings]}
         json.dump(everything, sys.stdout, indent=1)

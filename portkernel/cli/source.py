@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from .. import catalog
-from ..coverage.worker import arguments, make_problem
+from ..coverage.trials import arguments, make_problem
 from ..dtypes import as_dtype
 from ..errors import PortkernelError
 

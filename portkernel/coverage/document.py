@@ -105,18 +105,23 @@ def _as_row(found: Mapping[str, Any]) -> Row:
 
 
 def _as_cell(found: Mapping[str, Any]) -> Cell:
-    errors = found.get("errors")
-    numbers = {name: float(found[name]) for name in ("seconds", "peer_seconds") if name in found}
+    plain: dict[str, Any] = {name: found[name] for name in _PLAIN if name in found}
+    times: dict[str, Any] = {name: float(found[name]) for name in ("seconds", "peer_seconds") if name in found}
     outcome = Outcome(
         State(found["state"]),
-        **{name: found[name] for name in _PLAIN if name in found},
-        errors=None if errors is None else Errors(**{k: v if k in ("case", "cases") else float(v) for k, v in errors.items()}),
+        errors=_as_errors(found["errors"]) if "errors" in found else None,
         launches=found.get("launches", {}),
         uses=tuple(found.get("uses", ())),
         took=found.get("took", 0.0),
-        **numbers,
-    )  # fmt: skip
+        **plain,
+        **times,
+    )
     return Cell(found["row"], found["dtype"], found["column"], outcome, found.get("date", ""))
+
+
+def _as_errors(found: Mapping[str, Any]) -> Errors:
+    numbers: dict[str, Any] = {n: v if n in ("case", "cases") else float(v) for n, v in found.items()}
+    return Errors(**numbers)
 
 
 @cache

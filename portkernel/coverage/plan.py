@@ -1,89 +1,131 @@
-"""Which steps fill the table on this machine."""
+"""Which cells there are, and which of them a run tries."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
 
-from ..catalog import Entry
-from .model import Step
+from .model import Column, Row, Step
+from .places import ROUTES
+from .pool import IN_PROCESS, Batch
+from .probes import PROBES
 
-Environment = Mapping[str, str]
-IN_PROCESS: Environment = {"PORTKERNEL_ISOLATE": "0"}
-"""A worker is a process that may crash: compilers need none of their own in it."""
+__all__ = ["ROUTES", "Depth", "Plan", "Selection", "make_plan"]
+
+
+class Depth(Enum):
+    """How much a run tries."""
+
+    QUICK = "quick"
+    USUAL = "usual"
+    FULL = "full"
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """What can be tried with a backend. ``targets`` are (profile, architecture) pairs to compile for.
+class Selection:
+    """What is asked for; an empty tuple selects everything. ``cases`` bounds the cases of each cell (0: all)."""
 
-    ``interpreter`` is the environment under which the backend's own language interprets its text on the CPU.
-    """
+    operators: tuple[str, ...] = ()
+    """Names or ids of rows."""
+    dtypes: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
+    """Backends or ids of columns."""
+    cells: tuple[str, ...] = ()
+    depth: Depth = Depth.USUAL
+    cases: int = 3
 
-    backend: str
-    targets: tuple[tuple[str, str], ...] = ()
-    interpreter: tuple[tuple[str, str], ...] | None = None
+    def row(self, row: Row) -> bool:
+        return not self.operators or row.name in self.operators or row.id in self.operators
 
-
-ROUTES: tuple[Route, ...] = (
-    Route("numpy"),
-    Route("opencl"),
-    Route(
-        "triton",
-        (("nvidia-a100", "sm_80"), ("nvidia-h100", "sm_90"), ("amd-mi300x", "gfx942")),
-        (("PORTKERNEL_DEVICE", "interpreter"),),
-    ),
-    Route("cuda", (("nvidia-a100", "sm_80"), ("nvidia-h100", "sm_90"))),
-)
+    def column(self, column: Column) -> bool:
+        return not self.backends or column.backend in self.backends or column.id in self.backends
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """``checked`` steps may run side by side; ``measured`` ones run alone, afterwards."""
+    """``probes`` come first, one worker at a time; ``checked`` may run side by side; ``measured`` steps run alone, last.
 
-    checked: tuple[tuple[Step, Environment], ...]
-    measured: tuple[tuple[Step, Environment], ...]
-
-    def __len__(self) -> int:
-        return len(self.checked) + len(self.measured)
-
-
-def make_plan(
-    entries: Iterable[Entry],
-    devices: Mapping[str, Sequence[str]],
-    backends: Sequence[str] = (),
-    dtypes: Sequence[str] = (),
-    quick: bool = False,
-    cases: int = 3,
-) -> Plan:
-    """A backend with a device runs there and is measured; one without is interpreted, compiled or only emitted.
-
-    ``quick`` keeps one dtype of each kernel and the first architecture of each backend; ``cases`` bounds how many
-    cases of a kernel are checked (0: all).
+    ``skipped`` are the cells of the selection that this depth does not try.
     """
-    checked: list[tuple[Step, Environment]] = []
-    measured: list[tuple[Step, Environment]] = []
-    pairs = [(e, d.name) for e in entries for d in e.dtypes if not dtypes or d.name in dtypes]
-    if quick:
-        pairs = list({entry.name: (entry, dtype) for entry, dtype in reversed(pairs)}.values())[::-1]
-    for route in ROUTES:
-        if backends and route.backend not in backends:
+
+    probes: tuple[Batch, ...]
+    checked: tuple[Batch, ...]
+    measured: tuple[Batch, ...]
+    skipped: tuple[Step, ...]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return tuple(s for batches in (self.probes, self.checked, self.measured) for b in batches for s in b.steps)
+
+
+MODE = {"device": "run", "interpreter": "run", "compiler": "compile"}
+"""How a column of a kind is tried."""
+
+
+def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selection, scratch: Path) -> Plan:
+    """The steps for ``rows`` on ``columns``. ``scratch`` holds the compile caches of the probes."""
+    here = [column for column in columns if selection.column(column)]
+    checked: list[Batch] = []
+    measured: list[Batch] = []
+    skipped: list[Step] = []
+    for row in filter(selection.row, rows):
+        for dtype in row.dtypes:
+            if selection.dtypes and dtype not in selection.dtypes:
+                continue
+            cells = [Step(row.id, dtype, c, MODE[c.kind], selection.cases, row.kind) for c in here]
+            if selection.cells:
+                cells = [s for s in cells if s.id in selection.cells]
+            tried = tuple(s for s in cells if _is_tried(row, s, columns, selection))
+            skipped += [s for s in cells if s not in tried]
+            timed = tuple(_measurement(s) for s in tried if _is_measured(row, s, selection))
+            checked += [Batch(tried)] if tried else []
+            measured += [Batch(timed)] if timed else []
+    probes = () if selection.cells else tuple(_probes(here, selection, scratch))
+    return Plan(probes, tuple(checked), tuple(measured), tuple(skipped))
+
+
+def _is_tried(row: Row, step: Step, columns: Sequence[Column], selection: Selection) -> bool:
+    """A quick run keeps the plain call on the first dtype and one architecture of each backend; the usual one leaves
+    variants out where nothing runs at speed, but for the first dtype, and other architectures than the first."""
+    if selection.depth is Depth.FULL or selection.cells:
+        return True
+    plain = not row.variant
+    wanted = [d for d in row.dtypes if not selection.dtypes or d in selection.dtypes]
+    first_dtype = step.dtype == wanted[0]
+    compiled = [c.id for c in columns if c.backend == step.column.backend and c.kind == "compiler"]
+    first_place = step.column.id not in compiled[1:]
+    if selection.depth is Depth.QUICK:
+        return plain and first_dtype and first_place
+    if step.column.kind == "device":
+        return True
+    if step.column.kind == "interpreter":
+        return plain or first_dtype
+    return plain and (first_place or first_dtype)
+
+
+def _is_measured(row: Row, step: Step, selection: Selection) -> bool:
+    if step.column.kind != "device" or (row.variant and selection.depth is not Depth.FULL):
+        return False
+    return selection.depth is not Depth.QUICK or bool(selection.cells)
+
+
+def _measurement(step: Step) -> Step:
+    return Step(step.row, step.dtype, step.column, "measure", kind=step.kind)
+
+
+def _probes(columns: Iterable[Column], selection: Selection, scratch: Path) -> Iterable[Batch]:
+    """Each column twice: the second process finds what the first compiled."""
+    for column in columns:
+        if MODE[column.kind] != "run":
             continue
-        device = next(iter(devices.get(route.backend, ())), "")
-        for entry, dtype in pairs:
-            if device:
-                checked.append((Step(entry.name, dtype, route.backend, "run", "", device, cases), IN_PROCESS))
-                measured.append((Step(entry.name, dtype, route.backend, "measure", "", device), IN_PROCESS))
-            else:
-                checked += _without_device(route, entry.name, dtype, quick, cases)
-    checked.sort(key=lambda item: sorted(item[1].items()))  # steps of one environment share a worker
-    return Plan(tuple(checked), tuple(measured))
-
-
-def _without_device(route: Route, kernel: str, dtype: str, quick: bool, cases: int) -> list[tuple[Step, Environment]]:
-    steps: list[tuple[Step, Environment]] = []
-    if route.interpreter is not None:
-        steps.append((Step(kernel, dtype, route.backend, "emulate", "", "CPU", cases), dict(route.interpreter)))
-    for target, label in route.targets[: 1 if quick else None]:
-        steps.append((Step(kernel, dtype, route.backend, "compile", target, label), IN_PROCESS))
-    return steps or [(Step(kernel, dtype, route.backend, "emit"), {})]
+        folder = str(scratch / column.id.replace("/", "-"))
+        for cache in ("cold", "warm"):
+            steps = tuple(
+                Step(probe.name, probe.dtype, column, "probe", kind=cache)
+                for probe in PROBES
+                if not selection.dtypes or probe.dtype in selection.dtypes
+            )
+            if steps:
+                yield Batch(steps, {**IN_PROCESS, "PORTKERNEL_CACHE_DIR": folder}, alone=True)

@@ -37,8 +37,9 @@ def identities(backend: str) -> tuple[Identity, ...]:
 def identify(device: Device) -> Identity:
     """What ``device`` calls itself; ``wanted`` is empty where its driver does not list it."""
     keys = [d.key for d in drivers.find(device.backend).devices()]
-    found = _identify(device, keys.index(device.key) if device.key in keys else 0)
-    return found if device.key in keys else replace(found, wanted="")
+    if device.key in keys:
+        return _identify(device, keys.index(device.key))
+    return replace(_identify(device, 0), wanted="")
 
 
 def _identify(device: Device, index: int) -> Identity:
@@ -48,7 +49,9 @@ def _identify(device: Device, index: int) -> Identity:
         case "opencl":
             handle = device.handle.device
             said = f"{handle.platform.name} {handle.platform.version}".strip()
-            place = next((word for word in ("pocl", "intel") if word in said.lower()), "") or _slug(handle.platform.name)
+            place = next((word for word in ("pocl", "intel") if word in said.lower()), "") or _slug(
+                handle.platform.name
+            )
             return Identity(place, str(index), device.name.strip(), str(handle.driver_version), said)
         case "triton":
             named = f"triton {_version('triton')}"

@@ -22,7 +22,10 @@ from .stages import stages_of
 if TYPE_CHECKING:
     from .kernel import Kernel
 
-DEFAULT_TARGETS = {"numpy": "numpy", "opencl": "opencl-cpu", "triton": "nvidia-h100", "cuda": "nvidia-h100"}
+DEFAULT_TARGETS = {
+    "numpy": "numpy", "opencl": "opencl-cpu", "triton": "nvidia-h100", "cuda": "nvidia-h100", "hip": "amd-mi300x",
+    "musa": "mthreads-s4000-qy2",
+}  # fmt: skip
 """The profile that text is emitted for when none is named."""
 
 
@@ -46,10 +49,15 @@ class Text(str):
 
 
 def ir(kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any]) -> str:
+    return print_func(func(kernel, specs, constants))
+
+
+def func(kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any]) -> Func:
+    """The optimized tile function that :meth:`Kernel.ir` prints."""
     first = kernel.configs[0] if kernel.configs else None
     typed, chosen, _ = _bound(kernel, specs, constants, targets.find("numpy"), f"{kernel.name}.ir()", first)
     settings = config.get()
-    return print_func(lower(kernel.parsed, typed.types, chosen, settings, stages_of(kernel.parsed.name, settings)))
+    return lower(kernel.parsed, typed.types, chosen, settings, stages_of(kernel.parsed.name, settings))
 
 
 def source(

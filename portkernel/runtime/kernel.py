@@ -141,7 +141,7 @@ class Kernel:
     def launch(self, grid: GridLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """``self[grid](*args, **kwargs)``. A plan is found by the exact shapes of the arguments, or made."""
         if OBSERVED.probe is not None:
-            OBSERVED.probe(self, args, kwargs)
+            OBSERVED.probe(self, grid, args, kwargs)
             return
         for space, global_name, known in self.parsed.globals_read:
             if space.get(global_name) is not known:

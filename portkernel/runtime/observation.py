@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .kernel import Kernel
-    from .plan import Plan
+    from .plan import GridLike, Plan
     from .recorder import Recorder
 
-Probe = Callable[["Kernel", tuple[Any, ...], dict[str, Any]], None]
+Probe = Callable[["Kernel", "GridLike", tuple[Any, ...], dict[str, Any]], None]
+"""``probe(kernel, grid, args, kwargs)``."""
 
 
 class _Observed(threading.local):
@@ -21,7 +22,7 @@ class _Observed(threading.local):
     plans: list[Plan] | None = None
     """Where given, every plan that runs is appended."""
     probe: Probe | None = None
-    """Where given, it is called with kernel and arguments in place of a launch: nothing is compiled or written."""
+    """Where given, it is called with kernel, grid and arguments in place of a launch: nothing is compiled or written."""
     recorder: Recorder | None = None
     """Where given, it is told of every launch and allocation."""
 

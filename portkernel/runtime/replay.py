@@ -13,8 +13,8 @@ from ..dtypes import Scalar
 from .address import address_of
 from .checks import Grid
 from .recorder import Allocation, Place, Recording, Result, Results
+from .scratch import ALIGNMENT, Lifetime, pack
 
-_ALIGNMENT = 64
 _KEPT_BYTES = 64 << 20
 """Scratch memory up to this size stays with its thread."""
 
@@ -37,27 +37,29 @@ _SCRATCH = _Scratch()
 class Replay:
     """Runs a :class:`~portkernel.runtime.recorder.Recording` for other arrays of the same signature, from any thread."""
 
-    __slots__ = ("_checks", "_counters", "_gather", "_globals", "_makes", "_scratch", "_steps", "_waits")
+    __slots__ = ("_checks", "_counters", "_gather", "_globals", "_kept", "_makes", "_scratch", "_steps", "_waits")
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, recording: Recording, *, apart: bool = False, kept: int = _KEPT_BYTES) -> None:
+        """``apart`` promises that arguments share no memory; scratch memory up to ``kept`` bytes stays with its thread."""
         count = len(recording.arguments)
         seen = _memories(recording.results)
-        self._scratch = 0
-        self._makes: list[int | _Make] = []
+        unseen = [i for i, a in enumerate(recording.allocations, count) if a.on_host and i not in seen]
+        lifetimes = _lifetimes(recording)
+        sizes = {i: recording.allocations[i - count].size for i in unseen}
+        places, self._scratch = pack([Lifetime(*lifetimes.get(i, (0, 0)), sizes[i]) for i in unseen])
+        offsets = dict(zip(unseen, places, strict=True))
+        self._makes: list[int | _Make] = [
+            offsets[i] if i in offsets else _maker(a) for i, a in enumerate(recording.allocations, count)
+        ]
         """For each allocation how to make it, or its place in the scratch memory."""
-        for i, allocation in enumerate(recording.allocations, count):
-            if allocation.on_host and i not in seen:
-                self._makes.append(self._scratch)
-                self._scratch += -(-allocation.size // _ALIGNMENT) * _ALIGNMENT
-            else:
-                self._makes.append(_maker(allocation))
         self._steps = _ready(recording)
         launches: list[Any] = [s.plan.launch for s in recording.steps]
         self._waits = [launch.wait for launch in launches if getattr(launch, "deferrable", False)]
         self._counters = [s.plan.counter for s in recording.steps]
         read = [g for s in recording.steps for g in s.plan.globals_read]
         self._globals = list({(id(space), name): (space, name, known) for space, name, known in read}.values())
-        self._checks = _pairs(recording)
+        self._checks = [] if apart else _pairs(recording)
+        self._kept = kept
         self._gather = _gatherer(recording.results, count, recording.allocations)
 
     @property
@@ -100,22 +102,31 @@ class Replay:
             raise
         for counter in self._counters:
             counter[0] += 1
-        if scratch is not None and scratch.size <= _KEPT_BYTES:
+        if scratch is not None and scratch.size <= self._kept:
             _SCRATCH.buffer = scratch
         return self._gather(made)
 
     def _take(self) -> tuple[np.ndarray[Any, Any], int]:
         found, _SCRATCH.buffer = _SCRATCH.buffer, None
-        if found is None or found.size < self._scratch + _ALIGNMENT:
-            found = np.empty(self._scratch + _ALIGNMENT, np.uint8)
-        return found, address_of(found) + _ALIGNMENT - 1 & -_ALIGNMENT
+        if found is None or found.size < self._scratch + ALIGNMENT:
+            found = np.empty(self._scratch + ALIGNMENT, np.uint8)
+        return found, address_of(found) + ALIGNMENT - 1 & -ALIGNMENT
+
+
+def _lifetimes(recording: Recording) -> dict[int, tuple[int, int]]:
+    """The first and the last launch that each memory is used by."""
+    found: dict[int, tuple[int, int]] = {}
+    for number, step in enumerate(recording.steps):
+        for _, memory, _ in step.places:
+            found[memory] = found.get(memory, (number, number))[0], number
+    return found
 
 
 def _ready(recording: Recording) -> list[_Ready]:
     """The launches, each with the wait after it: none where the next one goes into the same queue."""
     steps = [s for s in recording.steps if 0 not in s.sizes]
     found: list[_Ready] = []
-    for here, after in zip(steps, [*steps[1:], None], strict=True):
+    for here, after in zip(steps, [*steps, None][1:], strict=True):
         launch: Any = here.plan.launch
         start: _Start = launch
         wait = None

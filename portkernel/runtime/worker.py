@@ -17,6 +17,8 @@ COMPILERS = {
     "opencl": "portkernel.runtime.opencl_build",
     "cuda": "portkernel.runtime.cuda",
     "triton": "portkernel.runtime.triton",
+    "hip": "portkernel.runtime.hip",
+    "musa": "portkernel.runtime.musa",
 }
 """Modules with ``compile_job(job) -> Entry``."""
 

@@ -12,8 +12,9 @@ from click.testing import CliRunner, Result
 
 from portkernel import config
 from portkernel.cli import portkernel
-from portkernel.coverage.pool import Probe
+from portkernel.coverage.places import Found
 from portkernel.runtime.cache import Entry, at, key_of
+from portkernel.runtime.identity import Identity
 
 
 def run(*args: str) -> Result:
@@ -27,7 +28,7 @@ def test_help_names_every_command() -> None:
         assert name in result.output
 
 
-@pytest.mark.parametrize("option", ["--kernels", "--backends", "--dtypes"])
+@pytest.mark.parametrize("option", ["--ops", "--backends", "--dtypes"])
 def test_coverage_refuses_unknown_names(option: str) -> None:
     result = run("coverage", option, "nothing_of_the_kind")
     assert result.exit_code == 2
@@ -55,9 +56,9 @@ def test_source_prints_ir() -> None:
 
 
 PROBES = {
-    "numpy": Probe(("numpy",)),
-    "opencl": Probe((), "no platform", 'pip install "portkernel[cpu]"'),
-    "cuda": Probe(("NVIDIA [test]",)),
+    "numpy": Found((Identity("numpy", "", "numpy", "", ""),)),
+    "opencl": Found((), "no platform", 'pip install "portkernel[cpu]"'),
+    "cuda": Found((Identity("gpu", "0", "NVIDIA [test]", "", ""),)),
 }
 
 

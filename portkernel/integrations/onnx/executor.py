@@ -122,6 +122,7 @@ class Executor:
         before = launches() if self.watch else 0
         results = found.run(*inputs, **given)
         results = results if isinstance(results, tuple) else (results,)
+        results = tuple(np.asarray(r) if isinstance(r, np.generic) else r for r in results)  # one element of a view
         if self.watch:
             self.ran.append(Ran(proto.op_type, _how(found, results, launches() - before), launches() - before))
         return results
@@ -132,10 +133,10 @@ class Executor:
         """The outputs of a function's body for the inputs and attributes of the node that calls it."""
         scope = Scope(dict(zip(body.input, [*inputs, *[None] * (len(body.input) - len(inputs))], strict=True)))
         scope.values.update(dict.fromkeys([""], None))
-        given = {a.name: a for a in body.attribute_proto}
+        given = _defaults(proto, opsets) | {a.name: a for a in body.attribute_proto}
         given |= {a.name: a for a in proto.attribute}
         self.nodes([_bound(n, given) for n in body.node], scope, opsets)
-        return [scope[name] for name in body.output]
+        return [scope.values.get(name) for name in body.output]  # None for one that this call does not make
 
 
 def launches() -> int:
@@ -243,6 +244,15 @@ def _bound(node: onnx.NodeProto, given: Mapping[str, onnx.AttributeProto]) -> on
             del graph.node[:]
             graph.node.extend(bound)
     return made
+
+
+def _defaults(proto: onnx.NodeProto, opsets: Opsets) -> dict[str, onnx.AttributeProto]:
+    """The attributes that the definition of an operator gives a value where its node gives none."""
+    try:
+        schema = defs.get_schema(proto.op_type, opsets.get(proto.domain, 1), proto.domain)
+    except defs.SchemaError:
+        return {}
+    return {n: a.default_value for n, a in schema.attributes.items() if a.default_value.type}
 
 
 def _refers(node: onnx.NodeProto) -> bool:

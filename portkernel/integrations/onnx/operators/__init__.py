@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
-from . import control, convolution, elementwise, indexing, matrix, normalization, pooling, reduction, sequence, shape
+from . import (
+    casts,
+    control,
+    convolution,
+    elementwise,
+    indexing,
+    matrix,
+    normalization,
+    pooling,
+    recurrent,
+    reduction,
+    resize,
+    sampling,
+    scatter,
+    selection,
+    sequence,
+    shape,
+    training,
+)
 
 __all__ = [
-    "control", "convolution", "elementwise", "indexing", "matrix", "normalization", "pooling", "reduction", "sequence",
-    "shape",
+    "casts", "control", "convolution", "elementwise", "indexing", "matrix", "normalization", "pooling", "recurrent",
+    "reduction", "resize", "sampling", "scatter", "selection", "sequence", "shape", "training",
 ]  # fmt: skip

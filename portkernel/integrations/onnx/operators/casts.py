@@ -74,8 +74,7 @@ def encoded(x: Array, dtype: np.dtype[Any], saturate: bool = True) -> Array:
     name = dtype.name
     if name.startswith(("int", "uint")):
         bits = int(name.lstrip("uint"))
-        formula = formulas.wrapped_signed if name.startswith("int") else formulas.wrapped_unsigned
-        return ops.elementwise(formula, x, 1 << bits, dtype=np.int8).view(dtype)
+        return ops.elementwise(formulas.low_bits, ops.astype(x, np.int32), (1 << bits) - 1, dtype=np.uint8).view(dtype)
     if name == "float8_e8m0fnu":
         return ops.elementwise(formulas.power_of_two, x, dtype=np.uint8).view(dtype)
     if is_ours(dtype):

@@ -98,14 +98,9 @@ def nan_above(x: Tile, limit: Tile) -> Tile:
     return pk.where(pk.abs(x) > limit, x - x + float("nan"), x)
 
 
-def wrapped_unsigned(x: Tile, size: Tile) -> Tile:
-    """The integer part of x modulo ``size``, a power of two."""
-    return (x.astype(pk.int32) & (size - 1)).astype(pk.int8)
-
-
-def wrapped_signed(x: Tile, size: Tile) -> Tile:
-    """As :func:`wrapped_unsigned`, in ``[-size / 2, size / 2)``, its low bits the pattern of a small signed integer."""
-    return (x.astype(pk.int32) & (size - 1)).astype(pk.int8)
+def low_bits(x: Tile, mask: Tile) -> Tile:
+    """An integer modulo a power of two, which is ``mask + 1``: the byte of a small integer, signed or not."""
+    return (x & mask).astype(pk.uint8)
 
 
 def power_of_two(x: Tile) -> Tile:
@@ -171,7 +166,7 @@ def blend(old: Tile, new: Tile, momentum: Tile) -> Tile:
 
 
 def quotient_or_zero(x: Tile, y: Tile) -> Tile:
-    return pk.where(y == 0, pk.zeros_like(x), x / pk.where(y == 0, pk.ones_like(y), y))
+    return pk.where(y == 0, pk.zeros_like(x), x / pk.where(y == 0, y + 1, y))
 
 
 def local_response(x: Tile, total: Tile, alpha: Tile, beta: Tile, bias: Tile) -> Tile:
@@ -202,3 +197,147 @@ def lower_triangle(x: Tile, row: Tile, column: Tile) -> Tile:
 def wrapped_index(i: Tile, n: Tile) -> Tile:
     """A negative index counted from the end."""
     return pk.where(i < 0, i + n, i)
+
+
+def affine(x: Tile, alpha: Tile, beta: Tile) -> Tile:
+    return x * alpha + beta
+
+
+def multiplied_add(x: Tile, y: Tile, z: Tile) -> Tile:
+    return x * y + z
+
+
+def mixed(z: Tile, old: Tile, new: Tile) -> Tile:
+    """``old`` where z is 1, ``new`` where it is 0."""
+    return new + z * (old - new)
+
+
+def place(i: Tile, n: Tile, step: Tile) -> Tile:
+    """What an index, perhaps negative, adds to a row-major place."""
+    wide = i.astype(pk.int64)
+    return pk.where(wide < 0, wide + n, wide) * step
+
+
+# --- points between pixels ----------------------------------------------------------------------------------
+
+
+def corner_place(x: Tile, n: Tile) -> Tile:
+    """Where -1 and 1 are the middles of the first and the last pixel."""
+    return (x + 1) * 0.5 * (n - 1)
+
+
+def pixel_place(x: Tile, n: Tile) -> Tile:
+    """Where -1 and 1 are the outer edges of the first and the last pixel."""
+    return ((x + 1) * n - 1) * 0.5
+
+
+def tap_place(at: Tile, k: Tile) -> Tile:
+    return pk.floor(at) + k
+
+
+def neighbour(at: Tile, k: Tile, n: Tile) -> Tile:
+    """The k-th pixel from the one at or before the place, brought inside."""
+    return pk.minimum(pk.maximum(pk.floor(at) + k, 0), n - 1).astype(pk.int64)
+
+
+def _real(at: Tile, k: Tile, n: Tile) -> Tile:
+    place = pk.floor(at) + k
+    return (place >= 0) & (place <= n - 1)
+
+
+def one_weight(at: Tile, k: Tile, n: Tile) -> Tile:
+    return pk.where(_real(at, k, n), at * 0 + 1, at * 0)
+
+
+def linear_weight(at: Tile, k: Tile, n: Tile) -> Tile:
+    return pk.where(_real(at, k, n), 1 - pk.abs(at - pk.floor(at) - k), at * 0)
+
+
+def free_cubic_weight(at: Tile, k: Tile) -> Tile:
+    """Keys (1981), with slope -0.75."""
+    d = pk.abs(at - pk.floor(at) - k)
+    near = (1.25 * d - 2.25) * d * d + 1
+    far = ((-0.75 * d + 3.75) * d - 6) * d + 3
+    return pk.where(d <= 1, near, far)
+
+
+def cubic_weight(at: Tile, k: Tile, n: Tile) -> Tile:
+    return pk.where(_real(at, k, n), free_cubic_weight(at, k), at * 0)
+
+
+def reflected(at: Tile, low: Tile, high: Tile) -> Tile:
+    """Folded back at ``low`` and ``high`` as often as it takes."""
+    span_ = high - low
+    rest = pk.abs(at - low) % (2 * span_)
+    return low + pk.where(rest > span_, 2 * span_ - rest, rest)
+
+
+def near_image(at: Tile, n: Tile) -> Tile:
+    """1 for a place at most one pixel outside, else 0."""
+    return pk.where((at >= -1) & (at <= n), at * 0 + 1, at * 0)
+
+
+# --- boxes, digits, training --------------------------------------------------------------------------------
+
+
+def beside(centre: Tile, size: Tile, part: Tile) -> Tile:
+    return centre + size * part
+
+
+def intersection_over_union(
+    top: Tile, left: Tile, bottom: Tile, right: Tile, top2: Tile, left2: Tile, bottom2: Tile, right2: Tile
+) -> Tile:
+    height = pk.maximum(pk.minimum(bottom, bottom2) - pk.maximum(top, top2), 0)
+    width = pk.maximum(pk.minimum(right, right2) - pk.maximum(left, left2), 0)
+    both = height * width
+    area = (bottom - top) * (right - left) + (bottom2 - top2) * (right2 - left2) - both
+    return pk.where(area > 0, both / pk.where(area > 0, area, area * 0 + 1), both * 0)
+
+
+def digit(place: Tile, step: Tile, n: Tile) -> Tile:
+    """The index along an axis of ``n`` of a row-major place, ``step`` elements apart."""
+    return place // step % n
+
+
+def above(x: Tile, limit: Tile) -> Tile:
+    return pk.where(x > limit, x * 0 + 1, x * 0)
+
+
+def gradient_with_decay(x: Tile, g: Tile, decay: Tile) -> Tile:
+    return x * decay + g
+
+
+def squares_added(h: Tile, g: Tile) -> Tile:
+    return h + g * g
+
+
+def adagrad(x: Tile, g: Tile, h: Tile, rate: Tile, eps: Tile) -> Tile:
+    return x - rate * g / (pk.sqrt(h) + eps)
+
+
+def adam_squares(h: Tile, g: Tile, beta: Tile) -> Tile:
+    return h * beta + g * g * (1 - beta)
+
+
+def adam(x: Tile, v: Tile, h: Tile, rate: Tile, eps: Tile, after: Tile) -> Tile:
+    return (x - rate * v / (pk.sqrt(h) + eps)) * after
+
+
+def moving(v: Tile, g: Tile, alpha: Tile, beta: Tile) -> Tile:
+    return v * alpha + g * beta
+
+
+def stepped(x: Tile, g: Tile, rate: Tile) -> Tile:
+    return x - rate * g
+
+
+def nesterov(x: Tile, g: Tile, v: Tile, rate: Tile, alpha: Tile) -> Tile:
+    return x - rate * (g + v * alpha)
+
+
+def mel_weight(k: Tile, low: Tile, middle: Tile, high: Tile) -> Tile:
+    """A triangle over the bins ``low`` to ``high``, 1 at ``middle``."""
+    up = pk.where(middle == low, k * 0 + 1, (k - low) / pk.where(middle == low, middle * 0 + 1, middle - low))
+    down = (high - k) / pk.where(high == middle, high * 0 + 1, high - middle)
+    inside = (k >= low) & (k <= middle)
+    return pk.where(inside, up, pk.where((k > middle) & (k < high), down, k * 0))

@@ -57,13 +57,6 @@ def one_hot(indices: Array, depth: Array, values: Array, axis: int = -1) -> Arra
     return ops.where(ops.equal(wrapped, along(np.arange(count), at, rank)), values[1:2].reshape(()), values[:1].reshape(()))
 
 
-@operator("Compress")
-def compress(x: Array, condition: Array, axis: int | None = None) -> Array:
-    """The condition is metadata of the host: it decides the shape. The elements move in a kernel."""
-    seen = reshaped(x, (x.size,)) if axis is None else x
-    return ops.take(seen, np.flatnonzero(condition), axis or 0)
-
-
 @operator("ArrayFeatureExtractor", domain="ai.onnx.ml")
 def array_feature_extractor(x: Array, indices: Array) -> Array:
     return ops.take(x, indices.reshape(-1), -1)

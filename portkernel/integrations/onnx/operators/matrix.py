@@ -173,3 +173,45 @@ def fourier(x: Array, length: int, inverse: bool, onesided: bool) -> Array:
 def _fitted(x: Array, length: int) -> Array:
     n = x.shape[-1]
     return x[..., :length] if n >= length else ops.pad(x, [*[(0, 0)] * (x.ndim - 1), (0, length - n)])
+
+
+@operator("DFT", since=20)
+def dft(x: Array, length: Array | None = None, axis: Array | None = None, inverse: int = 0, onesided: int = 0) -> Array:
+    at = -2 if axis is None else int(np.asarray(axis).reshape(()))
+    return transform(x, at % x.ndim, length, bool(inverse), bool(onesided))
+
+
+@operator("DFT", until=17)
+def dft_attribute(x: Array, length: Array | None = None, axis: int = 1, inverse: int = 0, onesided: int = 0) -> Array:
+    return transform(x, axis % x.ndim, length, bool(inverse), bool(onesided))
+
+
+def transform(x: Array, axis: int, length: Array | None, inverse: bool, onesided: bool) -> Array:
+    count = x.shape[axis] if length is None else int(np.asarray(length).reshape(()))
+    if inverse and onesided and length is None:
+        count = 2 * (x.shape[axis] - 1)
+    if inverse and onesided:
+        x = _whole_spectrum(np.moveaxis(x, axis, -2), count)
+        return np.moveaxis(fourier(x, count, True, True), -2, axis)
+    return np.moveaxis(fourier(np.moveaxis(x, axis, -2), count, inverse, onesided), -2, axis)
+
+
+def _whole_spectrum(x: Array, count: int) -> Array:
+    """The spectrum of real numbers from its first half: the rest are conjugates, in reverse."""
+    half = count // 2 + 1
+    rest = x[..., 1 : count - half + 1, :][..., ::-1, :]
+    mirrored = ops.concatenate([rest[..., :1], ops.negative(rest[..., 1:])], -1)
+    return ops.concatenate([x[..., :half, :], mirrored], -2)
+
+
+@operator("STFT")
+def stft(
+    x: Array, step: Array, window: Array | None = None, length: Array | None = None, onesided: int = 1
+) -> Array:
+    hop = int(np.asarray(step).reshape(()))
+    n = int(np.asarray(length).reshape(())) if length is not None else window.shape[0]  # type: ignore[union-attr]
+    frames = (x.shape[1] - n) // hop + 1
+    batch, (a, b, c) = x.shape[0], x.strides
+    seen = np.lib.stride_tricks.as_strided(x, (batch, frames, n, x.shape[2]), (a, b * hop, b, c), writeable=False)
+    framed = copied(seen) if window is None else ops.multiply(seen, window[:, None])
+    return fourier(framed, n, False, bool(onesided))

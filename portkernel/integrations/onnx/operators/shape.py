@@ -196,7 +196,8 @@ def space_to_depth(x: Array, blocksize: int, mode: str = "DCR") -> Array:
 def bit_cast(x: Array, to: int) -> Array:
     from .casts import numpy_dtype
 
-    return np.ascontiguousarray(x).view(numpy_dtype(to)) if x.flags.c_contiguous else copied(x).view(numpy_dtype(to))
+    dtype = numpy_dtype(to)
+    return x.view(dtype) if x.flags.c_contiguous or dtype.itemsize == x.dtype.itemsize else copied(x).view(dtype)
 
 
 @operator("Pad", since=11)

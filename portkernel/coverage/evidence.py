@@ -1,0 +1,117 @@
+"""What a call launched: counted by ``pk.stats()`` where it ran, described where nothing may run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from .. import backends
+from ..dtypes import BY_NAME
+from ..ir import ArgReduce, Binary, Dot, Func, Op, Reduce, Scan, Unary, walk
+from ..runtime import Kernel, inspection, statistics
+from ..runtime.observation import probing
+from ..targets import Target
+
+Result = TypeVar("Result")
+_ARITHMETIC = (Unary, Binary, Reduce, ArgReduce, Scan, Dot)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Launches of our kernels by (kernel, backend), and the fallbacks that were said, during one call."""
+
+    launches: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    fallbacks: tuple[str, ...] = ()
+
+    def on(self, backend: str) -> dict[str, int]:
+        """Launches on ``backend``, by kernel."""
+        return {kernel: n for (kernel, where), n in self.launches.items() if where == backend}
+
+    def elsewhere(self, backend: str) -> tuple[str, ...]:
+        """The other backends that were launched on."""
+        return tuple(sorted({where for _, where in self.launches if where != backend}))
+
+
+def observe(call: Callable[[], Result]) -> tuple[Result, Evidence]:
+    """The result of ``call`` and what the counters of this process say of it."""
+    launches, fallbacks = _counts()
+    result = call()
+    launches_after, fallbacks_after = _counts()
+    new = {key: n - launches.get(key, 0) for key, n in launches_after.items() if n > launches.get(key, 0)}
+    said = tuple(reason for reason, n in fallbacks_after.items() if n > fallbacks.get(reason, 0))
+    return result, Evidence(new, said)
+
+
+def _counts() -> tuple[dict[tuple[str, str], int], dict[str, int]]:
+    stats = statistics.snapshot()
+    launches: dict[tuple[str, str], int] = {}
+    for key, n in stats.launches.items():
+        *_, kernel, backend = key
+        launches[kernel, backend] = launches.get((kernel, backend), 0) + n
+    said = {reason if isinstance(reason, str) else ": ".join(reason): n for reason, n in stats.fallbacks.items()}
+    return launches, said
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A launch that was described and not made."""
+
+    kernel: Kernel
+    args: tuple[Any, ...]
+    constants: Mapping[str, Any]
+    """The keyword arguments, without ``backend`` and ``device``."""
+    grid: object = None
+    """What stood in the brackets."""
+
+
+def describe(call: Callable[[], object]) -> list[Launch]:
+    """The launches that ``call`` would make, in order. Nothing runs: what it allocates stays undefined."""
+    found: list[Launch] = []
+
+    def note(kernel: Kernel, grid: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        found.append(Launch(kernel, args, {k: v for k, v in kwargs.items() if k not in ("backend", "device")}, grid))
+
+    with probing(note):
+        call()
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Arithmetic:
+    """What the kernels of a call compute with: pairs of operation and dtype."""
+
+    pairs: frozenset[tuple[type[Op], str]]
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """What precision probes speak of."""
+        kinds = {kind for kind, _ in self.pairs}
+        found = ["dot"] if Dot in kinds else []
+        return tuple([*found, "accumulate"] if kinds & {Dot, Reduce, Scan} else found)
+
+    def emulation(self, backend: str, target: Target) -> str:
+        """How ``backend`` computes in a wider type for ``target``; empty if all of it is arithmetic of the device's own."""
+        known = backends.find(backend)
+        for kind, name in sorted(self.pairs, key=lambda pair: (pair[1], pair[0].__name__)):
+            found = known.supports(kind, BY_NAME[name], target)
+            if found.state == "emulated" and name not in target.native:
+                return found.reason
+        return ""
+
+
+def arithmetic(launches: list[Launch]) -> Arithmetic:
+    """What the kernels of ``launches`` compute with."""
+    pairs: set[tuple[type[Op], str]] = set()
+    for launch in launches:
+        pairs |= _pairs(inspection.func(launch.kernel, launch.args, launch.constants))
+    return Arithmetic(frozenset(pairs))
+
+
+def _pairs(func: Func) -> set[tuple[type[Op], str]]:
+    return {
+        (type(op), value.type.dtype.name)
+        for op in walk(func.body)
+        if isinstance(op, _ARITHMETIC)
+        for value in (*op.operands, *op.results)
+    }

@@ -1,0 +1,79 @@
+"""Which cells there are, and which a run of each depth tries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from coverage_kit import HERE
+
+from portkernel.coverage import places
+from portkernel.coverage.model import Row
+from portkernel.coverage.plan import Depth, Plan, Selection, make_plan
+from portkernel.coverage.states import RANK, State
+
+COLUMNS = places.columns(HERE)
+ROWS = [
+    Row("a", dtypes=("float32", "int8")),
+    Row("a", "empty", dtypes=("float32", "int8")),
+    Row("k", kind="kernel", dtypes=("float16",)),
+]
+
+
+def planned(**selection: object) -> Plan:
+    return make_plan(ROWS, COLUMNS, Selection(**selection), Path("/nowhere"))  # type: ignore[arg-type]
+
+
+def tried(plan: Plan) -> set[str]:
+    return {s.id for b in plan.checked for s in b.steps}
+
+
+def test_columns_are_the_same_on_every_machine() -> None:
+    assert [c.id for c in COLUMNS] == [
+        "numpy/numpy", "opencl/pocl", "triton/interpreter", "triton/sm_90", "triton/gfx942", "triton/sm_80", "cuda/sm_90", "cuda/sm_80",
+    ]  # fmt: skip
+    assert [c.kind for c in COLUMNS[:4]] == ["device", "device", "interpreter", "compiler"]
+    assert places.missing(HERE) == {
+        "triton": {"why": "no device", "hint": "a device with its driver"},
+        "cuda": {"why": "no driver", "hint": "a GPU"},
+    }
+
+
+def test_every_cell_is_tried_or_left_out() -> None:
+    for depth in Depth:
+        plan = planned(depth=depth)
+        left = {s.id for s in plan.skipped}
+        assert not left & tried(plan)
+        assert len(left) + len(tried(plan)) == 5 * len(COLUMNS)
+    assert not planned(depth=Depth.FULL).skipped
+
+
+def test_quick_tries_the_plain_call_on_one_dtype() -> None:
+    plan = planned(depth=Depth.QUICK)
+    assert {s.dtype for b in plan.checked for s in b.steps if s.row == "a"} == {"float32"}
+    assert not any("empty" in cell or "sm_80" in cell for cell in tried(plan))
+    assert not plan.measured
+
+
+def test_only_devices_are_timed_and_only_interpreters_and_devices_probed() -> None:
+    plan = planned()
+    assert {s.column.id for b in plan.measured for s in b.steps} == {"numpy/numpy", "opencl/pocl"}
+    assert {s.column.id for b in plan.probes for s in b.steps} == {"numpy/numpy", "opencl/pocl", "triton/interpreter"}
+    for cold, warm in zip(plan.probes[::2], plan.probes[1::2], strict=True):
+        assert {s.kind for s in cold.steps} == {"cold"} and {s.kind for s in warm.steps} == {"warm"}
+        assert cold.environment == warm.environment and cold.alone and warm.alone
+    folders = [b.environment["PORTKERNEL_CACHE_DIR"] for b in plan.probes]
+    assert len(set(folders)) == 3
+
+
+def test_selections() -> None:
+    only = planned(operators=("a[empty]",), backends=("opencl",), dtypes=("int8",))
+    assert tried(only) == {"a[empty]:int8@opencl/pocl"}
+    assert {c.partition("@")[2] for c in tried(planned(backends=("cuda/sm_90",)))} == {"cuda/sm_90"}
+    one = planned(cells=("a:float32@cuda/sm_80",), depth=Depth.QUICK)
+    assert tried(one) == {"a:float32@cuda/sm_80"} and not one.skipped and not one.probes
+
+
+def test_states_are_ordered() -> None:
+    assert (
+        RANK[State.NATIVE] > RANK[State.EMULATED] > RANK[State.FALLBACK] > RANK[State.UNSUPPORTED] > RANK[State.WRONG]
+    )
