@@ -15,7 +15,8 @@ from rich.table import Table
 
 from .. import config
 from ..bench.suites import SUITES
-from ..coverage.report import console, duration
+from ..coverage.outputs.terminal import console
+from ..coverage.outputs.words import duration
 from ..errors import PortkernelError
 from ..tune import Choice, Store, stored, watching
 from ..tune.store import export as exported
