@@ -7,6 +7,7 @@ speak over pipes: four bytes of length, then JSON; a binary follows its header a
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -105,6 +106,9 @@ class Worker:
         if os.getpid() == self.owner:
             self.process.kill()
             self.process.wait()
+            for stream in (self.to, self.answers):
+                with contextlib.suppress(BrokenPipeError):  # what the child never read
+                    stream.close()
 
 
 class _Child:

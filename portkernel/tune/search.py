@@ -168,10 +168,11 @@ class _Search:
         except PortkernelError as e:  # sizes that this kernel or device does not take
             return replace(trial, seconds=None, reason=e.message)
         limit = self.request.settings.compile_timeout
+        worker = self.worker = self.worker or Worker(_MODULE)
         try:
-            worker = self.worker = self.worker or Worker(_MODULE)
             answer, _ = worker.run(job, limit)
         except Crashed as e:
+            worker.stop()
             self.worker = None
             return replace(trial, seconds=None, reason=f"the process {e.what}")
         reason = str(answer.get("failed") or answer.get("reason") or "")
