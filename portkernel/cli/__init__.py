@@ -1,4 +1,4 @@
-"""The command line: ``portkernel bench | coverage | doctor | source | tune | cache``."""
+"""The command line: ``portkernel bench | coverage | doctor | source | cache``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from .cache import cache
 from .coverage import coverage
 from .doctor import doctor
 from .source import source
-from .tune import tune
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,5 +17,5 @@ def portkernel() -> None:
     """Write a kernel once; run it as CUDA C++, OpenCL C or Triton, with NumPy as the reference."""
 
 
-for _command in (bench, coverage, doctor, source, tune, cache):
+for _command in (bench, coverage, doctor, source, cache):
     portkernel.add_command(_command)
