@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import config, dtypes, errors, lang
+from . import config, dtypes, errors, lang, runtime
 from .dtypes import (
     DType,
     bfloat16,
@@ -45,9 +45,10 @@ if TYPE_CHECKING:
     from . import testing
 
 __version__ = "0.1.0"
+runtime.choice.install(lambda: import_module(f"{__name__}.tune").choose)
 
 _LAZY = frozenset(
-    {"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "integrations", "kernels", "ops"}
+    {"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "integrations", "kernels", "ops", "tune"}
 )
 
 _LAZY_FUNCTIONS = {"coverage_of": "integrations.torch"}

@@ -1,5 +1,6 @@
 """From a call to a launch. The only place where device packages are imported, each when it is first needed."""
 
+from . import choice
 from .captured import Captured, capture
 from .kernel import Kernel, kernel
 from .recorder import note_allocation, note_host_work
@@ -17,6 +18,7 @@ __all__ = [
     "Stats",
     "TensorSpec",
     "capture",
+    "choice",
     "kernel",
     "kernel_from_source",
     "note_allocation",

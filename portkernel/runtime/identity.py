@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
 from . import driver as drivers
@@ -32,6 +32,14 @@ def identities(backend: str) -> tuple[Identity, ...]:
             made = Identity(f"{made.place}:{twins}", made.wanted, made.name, made.driver, made.compiler)
         found.append(made)
     return tuple(found)
+
+
+def identify(device: Device) -> Identity:
+    """What ``device`` calls itself; ``wanted`` is empty where its driver does not list it."""
+    keys = [d.key for d in drivers.find(device.backend).devices()]
+    if device.key in keys:
+        return _identify(device, keys.index(device.key))
+    return replace(_identify(device, 0), wanted="")
 
 
 def _identify(device: Device, index: int) -> Identity:

@@ -141,6 +141,6 @@ def _bound(
         if value is not None:
             raise ArgumentTypeError(f"{where}: {option}: expected no such option, got {value!r}")
     typed = type_specs(kernel.name, bound.runtime)
-    chosen, options = configured(kernel.name, bound, candidate)
-    sizes = choose_sizes(fn, typed.types, chosen, typed.dims, target)
-    return typed, {**chosen, **sizes}, options
+    chosen = configured(kernel.name, bound, candidate)
+    sizes = choose_sizes(fn, typed.types, chosen.constants, typed.dims, target)
+    return typed, {**chosen.constants, **sizes}, chosen.options

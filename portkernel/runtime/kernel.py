@@ -150,7 +150,8 @@ class Kernel:
         settings = config.get()
         hot = self._hot.get(id(settings)) or self._under(settings)
         values: list[Any] = []
-        key = self._hot_key(args, kwargs, values)
+        by_value = self.key and settings.tune != "off"  # a plan is not found by the values of scalars
+        key = None if by_value else self._hot_key(args, kwargs, values)
         plan = hot[1].get(key) if key is not None else None
         if plan is not None:
             plan.run(grid, values, args)
@@ -160,7 +161,7 @@ class Kernel:
         with self._lock:
             plan = hot[1].get(key) if key is not None else None  # another thread may have made it
             if plan is None:
-                plan = self.programs.plan(bound, typed, settings)
+                plan = self.programs.plan(bound, typed, settings, grid)
                 if key is not None:
                     if len(hot[1]) >= _HOT_LIMIT:
                         hot[1].clear()
@@ -283,9 +284,9 @@ def kernel(
     """Make a kernel of a Python function; bare, or with candidates for its constants.
 
     ``configs`` are tried in order and the first that fits the device is taken, so the preferred one comes first; what
-    a launch names itself stays. ``key`` names the parameters whose change calls for another choice: the choice is made
-    anew for every specialisation as it is, so ``key`` says so to the reader and changes nothing. ``name`` replaces the
-    function's own in messages and emitted text.
+    a launch names itself stays. Under ``PORTKERNEL_TUNE`` the fastest is taken instead, measured once for every
+    specialisation and class of shapes, and for each value of the scalar parameters that ``key`` names. ``name`` replaces
+    the function's own in messages and emitted text.
 
     Raises :class:`~portkernel.errors.ArgumentError` for a parameter called like an option of every launch, and for a
     name in ``key`` that is no parameter; ArgumentTypeError for what is not a plain function.
