@@ -26,6 +26,7 @@ from ..coverage.rows import all_rows
 from ..coverage.run import Options, Run
 from ..dtypes import BY_NAME
 from ..errors import PortkernelError
+from . import program as programs
 
 PLAIN_EVERY = 10
 """Percent between two lines of progress where there is no terminal to draw a bar on."""
@@ -90,6 +91,13 @@ class Outputs:
 @click.option("--backends", default="", help="Only these, or columns such as opencl/pocl; separated by commas.")
 @click.option("--cell", "cells", multiple=True, help="Only this cell: its test id. Repeatable.")
 @click.option("--target", default="", help="Nothing is run: what could be emitted for this target profile.")
+@click.option("--model", help="A program in place of our operators: .onnx, .pt2, or package.module:factory. It is run.")
+@click.option(
+    "--dim", "dims", multiple=True, metavar="NAME=N", help="Size of an open dimension of --model. Repeatable."
+)
+@click.option(
+    "--scan", type=click.Path(exists=True, path_type=Path), help="The GPU kernels of a source tree; none runs."
+)
 @click.option("--quick", is_flag=True, help="Under a minute: the plain call on one dtype, no times.")
 @click.option("--full", is_flag=True, help="Every variant on every dtype and every architecture, all cases.")
 @click.option("--cases", default=3, show_default=True, help="Cases of each cell to check; 0 for all.")
@@ -121,6 +129,9 @@ def coverage(**options: Any) -> None:
     Exits with 0 if all is well, 1 for wrong cells, 3 for a regression, 4 below --fail-under, 5 for untested cells (if
     --fail-on asks for it), 130 after Ctrl-C, which keeps what was measured; 2 for a mistake in the options.
     """
+    if options["model"] or options["scan"]:
+        programs.report(options)
+        return
     outputs = Outputs(options["formats"], options["files"], options["update"], options["summary"], options["details"])
     outputs.pairs()  # a mistake there is said before the run, not after it
     try:

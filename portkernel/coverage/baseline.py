@@ -141,13 +141,12 @@ def verdict(
     report: Report, comparison: Comparison | None, fail_on: Sequence[str], fail_under: float | None
 ) -> tuple[int, list[str]]:
     """The exit status, and why it is not 0; of several reasons the first of :data:`CONDITIONS` gives the status."""
-    untested = [cell for cell in report.cells if cell.state is State.UNTESTED]
     unmeasured = comparison.unmeasured if comparison is not None else ()
     failures = {
         "wrong": f"{len(report.wrong)} wrong cells" if report.wrong else "",
         "regression": f"{len(comparison.regressed)} cells regressed" if comparison and comparison.regressed else "",
-        "untested": f"{len(untested)} cells untested, {len(unmeasured)} of the baseline not measured here"
-        if untested or unmeasured
+        "untested": f"{report.untested} cells untested, {len(unmeasured)} of the baseline not measured here"
+        if report.untested or unmeasured
         else "",
     }
     failed = [(status, failures[name]) for name, status in CONDITIONS.items() if name in fail_on and failures[name]]

@@ -24,7 +24,7 @@ def to_document(report: Report) -> dict[str, Any]:
         "format": FORMAT,
         "made": dict(report.made),
         "states": {state.value: MEANING[state] for state in State},
-        "totals": {state.value: counts[state] for state in State},
+        "totals": {state.value: counts[state] for state in State} | {State.UNTESTED.value: report.untested},
         "columns": [dataclasses.asdict(column) for column in report.columns],
         "missing": {name: dict(found) for name, found in report.missing.items()},
         "rows": [_row(row) for row in report.rows],
@@ -95,6 +95,8 @@ def from_document(document: Mapping[str, Any]) -> Report:
         cells=[_as_cell(cell) for cell in document["cells"]],
         probes=[ProbeResult(**{k: v for k, v in p.items() if k != "degraded"}) for p in document["probes"]],
         percentages=[Percentage(**{k: v for k, v in p.items() if k != "percent"}) for p in document["percentages"]],
+        left_out=document["totals"][State.UNTESTED.value]
+        - sum(c["state"] == State.UNTESTED.value for c in document["cells"]),
         missing=document["missing"],
     )
 

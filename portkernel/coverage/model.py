@@ -211,6 +211,13 @@ class Report:
     percentages: Sequence[Percentage] = ()
     missing: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Backends without a device here: why, and what would give them one."""
+    left_out: int = 0
+    """Cells of the rows, dtypes and columns that the depth of the run does not try: untested, and not among ``cells``."""
+
+    @property
+    def untested(self) -> int:
+        """How many cells were not tried, whatever the reason."""
+        return self.left_out + sum(c.state is State.UNTESTED for c in self.cells)
 
     @property
     def wrong(self) -> tuple[Cell, ...]:

@@ -9,7 +9,7 @@ from .sets import onnx_implemented, sets
 from .states import State
 
 _VERB = {
-    "": "covered on every column where they were tried",
+    "": "are covered on every column where they were tried",
     "device": "run on it within their bounds",
     "interpreter": "run in it within their bounds",
     "compiler": "compile for it",
@@ -24,7 +24,8 @@ def percentages(rows: Sequence[Row], columns: Sequence[Column], cells: Sequence[
     in words takes nothing away) and at least one is. All together: on every column of the run where it was tried.
     """
     found: list[Percentage] = []
-    for column in (None, *columns):
+    tried = {cell.column for cell in cells if cell.state is not State.UNTESTED}
+    for column in (None, *(c for c in columns if c.id in tried)):
         found += _shares(rows, column, covered(rows, cells, column.id if column else ""))
     onnx = sets()["onnx"]
     what = f"{onnx.what} that the ONNX backend implements with operators of portkernel, of all {len(onnx.names)}"
@@ -51,21 +52,9 @@ def _shares(rows: Sequence[Row], column: Column | None, good: set[str]) -> list[
     names = {row.name for row in rows if row.kind == "operator"}
     core = sets()["aten-core"]
     served = {overload for row in rows if row.name in good for overload in row.aten}
+    what = f"operators of portkernel that {verb}, of the {len(names)} asked for"
+    also = f"{core.what} that the PyTorch integration computes with such operators, of all {len(core.names)}"
     return [
-        Percentage(
-            "operators",
-            f"operators of portkernel that are {verb}, of all {len(names)}"
-            if not column
-            else f"operators of portkernel that {verb}, of all {len(names)}",
-            where,
-            len(good),
-            len(names),
-        ),
-        Percentage(
-            "aten-core",
-            f"{core.what} computed by such operators, of all {len(core.names)}",
-            where,
-            len(served),
-            len(core.names),
-        ),
+        Percentage("operators", what, where, len(good), len(names)),
+        Percentage("aten-core", also, where, len(served), len(core.names)),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -16,11 +17,11 @@ __all__ = ["ROUTES", "Depth", "Plan", "Selection", "make_plan"]
 
 
 class Depth(Enum):
-    """How much a run tries."""
+    """How much a run tries; the value is the time that it gives itself, in seconds, unless told otherwise."""
 
-    QUICK = "quick"
-    USUAL = "usual"
-    FULL = "full"
+    QUICK = 50.0
+    USUAL = 165.0
+    FULL = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,18 @@ class Selection:
     depth: Depth = Depth.USUAL
     cases: int = 3
 
+    @property
+    def last_tier(self) -> int:
+        """The last tier that is tried: see :func:`_tier`. What is asked for by name is tried in full."""
+        if self.depth is Depth.QUICK:
+            return 1
+        return 6 if self.depth is Depth.FULL or self.operators else 5
+
+    @property
+    def timed(self) -> tuple[int, ...]:
+        """The tiers whose cells on devices are timed."""
+        return {Depth.QUICK: (), Depth.USUAL: (0,), Depth.FULL: (0, 2, 3, 6)}[self.depth]
+
     def row(self, row: Row) -> bool:
         return not self.operators or row.name in self.operators or row.id in self.operators
 
@@ -47,13 +60,13 @@ class Selection:
 class Plan:
     """``probes`` come first, one worker at a time; ``checked`` may run side by side; ``measured`` steps run alone, last.
 
-    ``skipped`` are the cells of the selection that this depth does not try.
+    ``left_out`` counts the cells of the selection that this depth does not try.
     """
 
     probes: tuple[Batch, ...]
     checked: tuple[Batch, ...]
     measured: tuple[Batch, ...]
-    skipped: tuple[Step, ...]
+    left_out: int
 
     @property
     def steps(self) -> tuple[Step, ...]:
@@ -65,50 +78,51 @@ MODE = {"device": "run", "interpreter": "run", "compiler": "compile"}
 
 
 def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selection, scratch: Path) -> Plan:
-    """The steps for ``rows`` on ``columns``. ``scratch`` holds the compile caches of the probes."""
+    """The steps for ``rows`` on ``columns``, the most telling first. ``scratch`` holds the compile caches of the probes."""
     here = [column for column in columns if selection.column(column)]
-    checked: list[Batch] = []
+    firsts = _firsts(columns)
+    checked: dict[int, list[Batch]] = {}
     measured: list[Batch] = []
-    skipped: list[Step] = []
+    left_out = 0
     for row in filter(selection.row, rows):
-        for dtype in row.dtypes:
-            if selection.dtypes and dtype not in selection.dtypes:
-                continue
-            cells = [Step(row.id, dtype, c, MODE[c.kind], selection.cases, row.kind) for c in here]
-            if selection.cells:
-                cells = [s for s in cells if s.id in selection.cells]
-            tried = tuple(s for s in cells if _is_tried(row, s, columns, selection))
-            skipped += [s for s in cells if s not in tried]
-            timed = tuple(_measurement(s) for s in tried if _is_measured(row, s, selection))
-            checked += [Batch(tried)] if tried else []
-            measured += [Batch(timed)] if timed else []
+        wanted = [d for d in row.dtypes if not selection.dtypes or d in selection.dtypes]
+        for dtype in wanted:
+            steps: dict[int, list[Step]] = {}
+            for column in here:
+                tier = _tier(row, dtype == wanted[0], column, column.id in firsts)
+                cases = selection.cases if tier == 0 or selection.depth is Depth.FULL else 1
+                step = Step(row.id, dtype, column, MODE[column.kind], cases, row.kind)
+                if not selection.cells and tier > selection.last_tier:
+                    left_out += 1
+                elif not selection.cells or step.id in selection.cells:
+                    steps.setdefault(tier, []).append(step)
+            for tier, some in steps.items():
+                checked.setdefault(tier, []).append(Batch(tuple(some)))
+                timed = tuple(_measurement(s) for s in some if tier in selection.timed and s.column.kind == "device")
+                measured += [Batch(timed)] if timed else []
     probes = () if selection.cells else tuple(_probes(here, selection, scratch))
-    return Plan(probes, tuple(checked), tuple(measured), tuple(skipped))
+    ordered = tuple(batch for _, batches in sorted(checked.items()) for batch in batches)
+    return Plan(probes, ordered, tuple(measured), left_out)
 
 
-def _is_tried(row: Row, step: Step, columns: Sequence[Column], selection: Selection) -> bool:
-    """A quick run keeps the plain call on the first dtype and one architecture of each backend; the usual one leaves
-    variants out where nothing runs at speed, but for the first dtype, and other architectures than the first."""
-    if selection.depth is Depth.FULL or selection.cells:
-        return True
-    plain = not row.variant
-    wanted = [d for d in row.dtypes if not selection.dtypes or d in selection.dtypes]
-    first_dtype = step.dtype == wanted[0]
-    compiled = [c.id for c in columns if c.backend == step.column.backend and c.kind == "compiler"]
-    first_place = step.column.id not in compiled[1:]
-    if selection.depth is Depth.QUICK:
-        return plain and first_dtype and first_place
-    if step.column.kind == "device":
-        return True
-    if step.column.kind == "interpreter":
-        return plain or first_dtype
-    return plain and (first_place or first_dtype)
+def _firsts(columns: Sequence[Column]) -> set[str]:
+    """The first column of each kind of each backend."""
+    return set({(c.backend, c.kind): c.id for c in reversed(columns)}.values())
 
 
-def _is_measured(row: Row, step: Step, selection: Selection) -> bool:
-    if step.column.kind != "device" or (row.variant and selection.depth is not Depth.FULL):
-        return False
-    return selection.depth is not Depth.QUICK or bool(selection.cells)
+def _tier(row: Row, first_dtype: bool, column: Column, first_place: bool) -> int:
+    """How soon a cell is tried: what says most of an operator comes first.
+
+    0 the plain call on its first dtype where something runs, 1 compiled for one architecture of each backend, 2 on the other
+    dtypes, 3 the variants on the first dtype, 4 the other devices, interpreters and compilers on the other dtypes, 5 the
+    other architectures, 6 the rest.
+    """
+    plain, compiles = not row.variant, column.kind == "compiler"
+    if plain and first_dtype:
+        return 0 if not compiles else 1 if first_place else 5
+    if plain:
+        return 2 if column.kind == "device" and first_place else 4 if first_place or not compiles else 6
+    return 3 if first_dtype and column.kind == "device" else 6
 
 
 def _measurement(step: Step) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -116,11 +117,11 @@ class Worker:
 class Pool:
     """``workers`` threads, each with a child process, that take batches until none is left."""
 
-    def __init__(self, batches: Sequence[Batch], workers: int, seconds: float) -> None:
-        self._seconds = seconds
-        self._steps = sum(len(batch.steps) for batch in batches)
+    def __init__(self, batches: Sequence[Batch], workers: int, seconds: float, until: float = math.inf) -> None:
+        """``until`` is a time of ``time.perf_counter`` after which no further batch is begun."""
+        self._seconds, self._until = seconds, until
         self._waiting: SimpleQueue[Batch] = SimpleQueue()
-        self._finished: SimpleQueue[tuple[Step, Outcome]] = SimpleQueue()
+        self._finished: SimpleQueue[tuple[Step, Outcome] | None] = SimpleQueue()
         self._stop = threading.Event()
         self._alive: list[Worker] = []
         for batch in batches:
@@ -129,12 +130,18 @@ class Pool:
         self._threads = [threading.Thread(target=self._drain, daemon=True) for _ in range(count)]
 
     def run(self, done: Callable[[Step, Outcome], None]) -> None:
-        """Perform every step; ``done`` is called in the caller's thread. An exception there, Ctrl-C too, ends the workers."""
+        """Perform what there is time for; ``done`` is called in the caller's thread. An exception there, Ctrl-C too, ends
+        the workers."""
         for thread in self._threads:
             thread.start()
         try:
-            for _ in range(self._steps):
-                done(*self._finished.get())
+            ended = 0
+            while ended < len(self._threads):
+                answer = self._finished.get()
+                if answer is None:
+                    ended += 1
+                else:
+                    done(*answer)
         except BaseException:
             self._stop.set()
             for worker in list(self._alive):
@@ -145,8 +152,14 @@ class Pool:
                 thread.join(timeout=self._seconds + 5)
 
     def _drain(self) -> None:
+        try:
+            self._take_batches()
+        finally:
+            self._finished.put(None)
+
+    def _take_batches(self) -> None:
         worker: Worker | None = None
-        while not self._stop.is_set():
+        while not self._stop.is_set() and time.perf_counter() < self._until:
             try:
                 batch = self._waiting.get_nowait()
             except Empty:

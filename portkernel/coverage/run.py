@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,16 +22,19 @@ from .states import State
 
 Progress = Callable[[int, int, Step], None]
 """Called after each step with the work done, all work (both in weights of steps), and the step."""
+TIMING = 0.15
+"""The share of the time that is kept for timing."""
 WEIGHT = {"run": 2, "compile": 4, "measure": 1, "probe": 2}
 """About how long a step of a mode takes, relative to another."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a plan is performed: ``seconds`` bounds each step; ``command`` are the options, for the record."""
+    """How a plan is performed: ``seconds`` bounds each step, ``budget`` the whole; ``command`` are the options, for the record."""
 
     workers: int = 2
     seconds: float = 60.0
+    budget: float = math.inf
     command: tuple[str, ...] = ()
 
 
@@ -64,13 +68,15 @@ class Run:
                 progress(work, total, step)
 
         try:
-            Pool(self._left(self.plan.probes), 1, self._options.seconds).run(done)
+            limit, end = self._options.seconds, self._clock + self._options.budget
+            Pool(self._left(self.plan.probes), 1, limit).run(done)
             lying = {p.column for p in self._probes() if p.degraded}
-            Pool(self._left(self.plan.checked, lying), self._options.workers, self._options.seconds).run(done)
-            Pool(self._left(self._worth_measuring()), 1, self._options.seconds).run(done)
+            enough = end - (TIMING * self._options.budget if self.plan.measured else 0)
+            Pool(self._left(self.plan.checked, lying), self._options.workers, limit, enough).run(done)
+            Pool(self._left(self._worth_measuring()), 1, limit, end).run(done)
             self.complete = True
         finally:
-            self._journal.close(self.complete)
+            self._journal.close(all(s.key in self._outcomes for b in self.plan.checked for s in b.steps))
             self._scratch.cleanup()
 
     def _left(self, batches: Sequence[Batch], lying: set[str] = frozenset()) -> list[Batch]:  # type: ignore[assignment]
@@ -95,7 +101,8 @@ class Run:
 
     def report(self) -> Report:
         """Everything found so far; what was not reached is untested."""
-        cells = gather(self._rows, self._columns, self.plan, self._outcomes)
+        why = "no time was left: --resume goes on" if self.complete else "interrupted"
+        cells = gather(self._rows, self._columns, self.plan, self._outcomes, why)
         probes = self._probes()
         cells = degrade(cells, probes)
         seconds = time.perf_counter() - self._clock
@@ -107,22 +114,23 @@ class Run:
             cells=cells,
             probes=probes,
             percentages=percentages(self._rows, shown, cells),
+            left_out=self.plan.left_out,
             missing=places.missing(self._found),
         )
 
 
 def gather(
-    rows: Sequence[Row], columns: Sequence[Column], plan: Plan, outcomes: Mapping[str, tuple[Outcome, str]]
+    rows: Sequence[Row], columns: Sequence[Column], plan: Plan, outcomes: Mapping[str, tuple[Outcome, str]], why: str
 ) -> tuple[Cell, ...]:
-    """A cell for each row, dtype and column, in that order; a measurement joins the run that it measured."""
+    """A cell for each row, dtype and column, in that order; ``why`` is the reason of those that
+    were not reached; a measurement joins the run that it measured."""
     times = {s.cell: outcomes[s.key][0] for b in plan.measured for s in b.steps if s.key in outcomes}
     cells: list[Cell] = []
     for step in (s for batch in plan.checked for s in batch.steps):
-        outcome, date = outcomes.get(step.key, (Outcome(State.UNTESTED, "interrupted"), ""))
+        outcome, date = outcomes.get(step.key, (Outcome(State.UNTESTED, why), ""))
         cell = Cell(*step.cell, outcome, date)
         timed = times.get(step.cell)
         cells.append(cell.timed(timed) if timed is not None and timed.state.ran and cell.state.ran else cell)
-    cells += [Cell(*s.cell, Outcome(State.UNTESTED, "left out of a run of this depth")) for s in plan.skipped]
     row_place = {row.id: i for i, row in enumerate(rows)}
     column_place = {column.id: i for i, column in enumerate(columns)}
     dtypes = {(row.id, d): i for row in rows for i, d in enumerate(row.dtypes)}

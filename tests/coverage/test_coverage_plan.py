@@ -41,10 +41,19 @@ def test_columns_are_the_same_on_every_machine() -> None:
 def test_every_cell_is_tried_or_left_out() -> None:
     for depth in Depth:
         plan = planned(depth=depth)
-        left = {s.id for s in plan.skipped}
-        assert not left & tried(plan)
-        assert len(left) + len(tried(plan)) == 5 * len(COLUMNS)
-    assert not planned(depth=Depth.FULL).skipped
+        assert plan.left_out + len(tried(plan)) == 5 * len(COLUMNS)
+    assert not planned(depth=Depth.FULL).left_out
+    assert not planned(operators=("a",)).left_out
+
+
+def test_what_says_most_comes_first() -> None:
+    order = [s.id for b in planned().checked for s in b.steps]
+    places_of = [order.index(cell) for cell in (
+        "a:float32@opencl/pocl", "a:float32@cuda/sm_90", "a:int8@opencl/pocl", "a[empty]:float32@opencl/pocl",
+        "a:int8@cuda/sm_90", "a:float32@cuda/sm_80",
+    )]  # fmt: skip
+    assert places_of == sorted(places_of)
+    assert "a[empty]:int8@opencl/pocl" not in order
 
 
 def test_quick_tries_the_plain_call_on_one_dtype() -> None:
@@ -70,7 +79,7 @@ def test_selections() -> None:
     assert tried(only) == {"a[empty]:int8@opencl/pocl"}
     assert {c.partition("@")[2] for c in tried(planned(backends=("cuda/sm_90",)))} == {"cuda/sm_90"}
     one = planned(cells=("a:float32@cuda/sm_80",), depth=Depth.QUICK)
-    assert tried(one) == {"a:float32@cuda/sm_80"} and not one.skipped and not one.probes
+    assert tried(one) == {"a:float32@cuda/sm_80"} and not one.left_out and not one.probes
 
 
 def test_states_are_ordered() -> None:

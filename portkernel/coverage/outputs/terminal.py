@@ -54,9 +54,9 @@ def print_report(report: Report, out: Console, details: bool = False) -> None:
             f"[dim]{escape(name)}: not measured on a device here: {escape(found['why'])} ({escape(found['hint'])})[/]"
         )
     _print_probes(report, out)
-    for share in report.percentages:
-        place = share.column or "all columns"
-        out.print(f"{percentage_text(share):>22}  {escape(place)}: [dim]{escape(share.what)}[/]")
+    out.print(_shares(report))
+    for what in dict.fromkeys(share.what for share in report.percentages):
+        out.print(f"[dim]{escape(what)}[/]")
     out.print(f"[bold]{escape(totals(report))}[/]")
 
 
@@ -65,6 +65,16 @@ def _title(report: Report) -> str:
     return escape(
         f"portkernel coverage · {report.made['machine']} · {report.made['date']}" + (f" · {commit}" if commit else "")
     )
+
+
+def _shares(report: Report) -> Table:
+    """How much is covered: a line for each column, a column for each denominator."""
+    kinds = list(dict.fromkeys(share.of for share in report.percentages))
+    table = Table("covered", *kinds, box=box.SIMPLE_HEAD, pad_edge=False)
+    for place in dict.fromkeys(share.column for share in report.percentages):
+        found = {share.of: percentage_text(share) for share in report.percentages if share.column == place}
+        table.add_row(place or "all columns", *(found.get(kind, "") for kind in kinds))
+    return table
 
 
 def _overview(report: Report) -> Table:

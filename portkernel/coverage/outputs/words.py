@@ -60,7 +60,9 @@ def totals(report: Report) -> str:
     """How many cells there are, in which states, and what it took."""
     seconds = report.made["seconds"]
     unfinished = "" if report.made["complete"] else "; interrupted"
-    return f"{len(report.cells)} cells ({seconds:.0f} s{unfinished}): {tally(report.cells)}"
+    tried = [cell for cell in report.cells if cell.state is not State.UNTESTED]
+    rest = f"; {report.untested} more untested" if report.untested else ""
+    return f"{len(tried)} cells tried ({seconds:.0f} s{unfinished}): {tally(tried)}{rest}"
 
 
 def percentage_text(share: Percentage) -> str:
