@@ -71,7 +71,7 @@ class Run:
             limit, end = self._options.seconds, self._clock + self._options.budget
             Pool(self._left(self.plan.probes), 1, limit).run(done)
             lying = {p.column for p in self._probes() if p.degraded}
-            enough = end - (TIMING * self._options.budget if self.plan.measured else 0)
+            enough = end - TIMING * self._options.budget if self.plan.measured and end < math.inf else end
             Pool(self._left(self.plan.checked, lying), self._options.workers, limit, enough).run(done)
             Pool(self._left(self._worth_measuring()), 1, limit, end).run(done)
             self.complete = True

@@ -10,6 +10,7 @@ from .scan import Found, Use
 from .scan_names import TILE_METHODS, tile_word
 
 _LANGUAGE = "triton.language"
+_HANDED_ON = {"tl": "triton.language", "triton": "triton"}
 _DECORATORS = frozenset({"triton.jit", "triton.runtime.jit", "triton.runtime.jit.jit"})
 _FEATURES: dict[type[ast.AST], tuple[str, str]] = {
     ast.While: ("while", "while"), ast.IfExp: ("conditional expression", "conditional expression"),
@@ -40,7 +41,8 @@ def imported(tree: ast.AST) -> dict[str, str]:
                 found[a.asname or a.name.split(".")[0]] = a.name if a.asname else a.name.split(".")[0]
         elif isinstance(node, ast.ImportFrom) and node.module:
             for a in node.names:
-                found[a.asname or a.name] = f"{node.module}.{a.name}"
+                # A project may hand the packages on through a module of its own.
+                found[a.asname or a.name] = _HANDED_ON.get(a.name, f"{node.module}.{a.name}")
     return found
 
 

@@ -164,6 +164,9 @@ class Recorder:
         for position, extent in enumerate(plan.extents):
             if extent is None:
                 continue
+            if extent == (0, 0):  # an empty array lies nowhere
+                kept[position] = 0
+                continue
             found = self.find(int(values[position]), *extent)
             if found is None:
                 self.spoil(f"{plan.kernel}(): {plan.names[position]}: memory of neither an argument nor an allocation")

@@ -12,6 +12,7 @@ from onnx import defs, helper, numpy_helper
 
 import portkernel as pk
 from portkernel.errors import UncoveredOperatorError
+from portkernel.runtime.statistics import COUNTERS
 
 from .registry import Implementation, Work, find
 
@@ -103,9 +104,13 @@ class Executor:
         body = function_body(proto, domain, opsets, inputs)
         if body is not None:
             return self.function(body, proto, inputs, {o.domain: o.version for o in body.opset_import} or opsets)
+        return self.fallen(proto, opsets, inputs, version)
+
+    def fallen(self, proto: onnx.NodeProto, opsets: Opsets, inputs: Sequence[Value], version: int) -> Sequence[Value]:
+        """The outputs of a node that has no implementation, by the fallback. Raises UncoveredOperatorError without one."""
         if self.fallback is None:
             raise uncovered_error(proto, version)
-        pk.runtime.statistics.COUNTERS.fallback(f"{proto.op_type}: computed outside portkernel")
+        COUNTERS.fallback(f"{proto.op_type}: computed outside portkernel")
         results = self.fallback(proto, opsets, inputs)
         if self.watch:
             self.ran.append(Ran(proto.op_type, "fallback", 0))

@@ -37,12 +37,18 @@ def prepare(module: GraphModule, *, inference: bool) -> list[torch.fx.Node]:
     return folded
 
 
-def compiler(strict: bool, inference: bool) -> Callable[[GraphModule, Sequence[Any]], Program]:
+def compiler(strict: bool, inference: bool) -> Callable[[GraphModule, Sequence[Any]], Callable[..., Any]]:
     """What makes a :class:`Program` of a graph of ATen."""
 
-    def compile_graph(module: GraphModule, inputs: Sequence[Any]) -> Program:
+    def compile_graph(module: GraphModule, inputs: Sequence[Any]) -> Callable[..., Any]:
         once = prepare(module, inference=inference)
-        return Program(module, strict, once)
+        program = Program(module, strict, once)
+
+        def run(args: list[Any]) -> Any:
+            return program(args)
+
+        run._boxed_call = True  # type: ignore[attr-defined]  # AOTAutograd hands its arguments over in a list
+        return run
 
     return compile_graph
 

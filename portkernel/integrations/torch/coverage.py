@@ -22,7 +22,6 @@ from .fusion import arguments, meta
 from .pointwise import BINDS
 from .rules import TABLE, aten, kind_of, tensors_in
 
-
 aot: Any = aot_module
 dynamo: Any = torch._dynamo
 

@@ -67,8 +67,6 @@ def uncovered(graph: torch.fx.Graph) -> list[Uncovered]:
 class Program:
     """``program(args)`` is what the graph gives for its inputs, in a list that it empties."""
 
-    _boxed_call = True
-
     def __init__(self, module: GraphModule, strict: bool, once: Sequence[Node]) -> None:
         """``once``: nodes that depend on inputs alone and are kept while those do not change."""
         self.module = module

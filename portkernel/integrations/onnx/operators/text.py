@@ -52,10 +52,12 @@ def tf_idf(
             found = ops.astype(ops.count_nonzero(seen, 1), np.float32)
             spread = np.broadcast_to(places, found.shape)
             counts = ops.put_along_axis(counts, spread, found, 1, "sum")
-    y = counts if mode == "TF" else _weighted(counts, mode, weights, width)
+    y = counts if mode == "TF" else _weighted(counts, mode, weights, ngram_indexes)
     return y if x.ndim == 2 else y[0]
 
 
-def _weighted(counts: Array, mode: str, weights: Sequence[float] | None, width: int) -> Array:
-    factor = np.asarray(weights or [1.0] * width, np.float32)
+def _weighted(counts: Array, mode: str, weights: Sequence[float] | None, places: Sequence[int]) -> Array:
+    """A weight belongs to a gram of the pool, and so to the place of its count."""
+    factor = np.ones(counts.shape[1], np.float32)
+    factor[np.asarray(places)] = 1.0 if weights is None else weights
     return ops.multiply(ops.minimum(counts, 1.0) if mode == "IDF" else counts, factor)

@@ -1,0 +1,153 @@
+"""The calls of an ONNX model as ``portkernel coverage --model`` wants them: each node run, compared and described."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+
+import portkernel as pk
+from portkernel.runtime.observation import probing
+
+from ..observed import Launch, Observed, State, noted
+from .executor import Executor, Opsets, Scope, Value, launches, uncovered_error
+from .fallback import compute
+from .registry import Implementation, Work
+
+_OPEN = (1, 16)
+"""The size of a first dimension that a model leaves open, and of any other."""
+_TOLERANCE = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-3, "float64": 1e-6}
+
+
+def observe(path: str, dims: Mapping[str, int]) -> Iterator[Observed]:
+    """Every node that computes, bodies of definitions and subgraphs included, on random inputs."""
+    model = onnx.load(path)
+    opsets = {o.domain: o.version for o in model.opset_import}
+    functions = {(f.domain, f.name): f for f in model.functions}
+    watcher = _Watcher(functions, compute)
+    constants = {i.name for i in model.graph.initializer}
+    graph = onnx.GraphProto()
+    graph.CopyFrom(model.graph)
+    free = [i for i in model.graph.input if i.name not in constants]
+    del graph.input[:]
+    graph.input.extend(free)
+    rng = np.random.default_rng(0)
+    watcher.graph(graph, [_input(i, dims, rng) for i in free], opsets)
+    yield from watcher.seen
+
+
+@dataclass(slots=True)
+class _Watcher(Executor):
+    """An executor that describes what it runs."""
+
+    seen: list[Observed] = field(default_factory=list)
+
+    def implemented(
+        self, found: Implementation, proto: onnx.NodeProto, inputs: list[Value], scope: Scope, opsets: Opsets, version: int
+    ) -> Sequence[Value]:
+        before = pk.stats().launches
+        results = Executor.implemented(self, found, proto, inputs, scope, opsets, version)
+        name = f"{proto.domain or 'ai.onnx'}.{proto.op_type}"
+        described = tuple(map(described_value, inputs)), tuple(map(described_value, results))
+        if found.work is not Work.KERNELS:
+            self.seen.append(Observed(name, *described, found.work.value, "untested", "", 0))
+            return results
+        made = {k: n - before.get(k, 0) for k, n in pk.stats().launches.items() if n > before.get(k, 0)}
+        route = next((backend for _, backend in made), "")
+        state, detail = self._judge(proto, opsets, inputs, results)
+        recorded: list[Launch] = []
+
+        try:
+            with probing(noted(recorded)):
+                Executor.implemented(self, found, proto, inputs, scope, opsets, version)
+        except (pk.PortkernelError, ValueError, IndexError):  # what is not computed may not serve as a shape
+            pass
+        flops = operations(proto, inputs, results)
+        self.seen.append(Observed(name, *described, "kernels", state, detail, flops, route, tuple(recorded)))
+        return results
+
+    def _judge(
+        self, proto: onnx.NodeProto, opsets: Opsets, inputs: Sequence[Value], results: Sequence[Value]
+    ) -> tuple[State, str]:
+        """The state of a node that ran, from what another runtime makes of it."""
+        try:
+            wanted = compute(proto, opsets, inputs)
+        except Exception as error:  # noqa: BLE001  # the other runtime may lack the operator
+            return "untested", f"ran, but nothing to compare with: {type(error).__name__}"
+        for got, want in zip(results, wanted, strict=False):
+            if isinstance(want, np.ndarray) and not _agree(got, want):
+                return "wrong", "the result differs from another runtime's"
+        return "native", ""
+
+    def fallen(self, proto: onnx.NodeProto, opsets: Opsets, inputs: Sequence[Value], version: int) -> Sequence[Value]:
+        results = compute(proto, opsets, inputs)
+        reason = uncovered_error(proto, version).message.partition("got ")[2]
+        self.seen.append(
+            Observed(
+                f"{proto.domain or 'ai.onnx'}.{proto.op_type}", tuple(map(described_value, inputs)),
+                tuple(map(described_value, results)), "uncovered", "unsupported", f"no operator for {reason}",
+                operations(proto, inputs, results),
+            )
+        )  # fmt: skip
+        return results
+
+
+def _agree(got: Value, want: Value) -> bool:
+    if got.shape != want.shape or got.dtype != want.dtype:
+        return False
+    if want.dtype.kind in "iub":
+        return bool((got == want).all())
+    tolerance = _TOLERANCE.get(want.dtype.name, 1e-3)
+    a, b = got.astype(np.float64), want.astype(np.float64)
+    scale = float(np.abs(b[np.isfinite(b)]).max(initial=0.0))
+    return bool(np.allclose(a, b, rtol=tolerance, atol=tolerance * max(scale, 1e-30), equal_nan=True))
+
+
+def described_value(value: Value) -> str:
+    """``float32[2, 3]``; "—" for an input left out, "sequence" for a list."""
+    if value is None:
+        return "—"
+    if isinstance(value, list):
+        return f"sequence[{len(value)}]"
+    return f"{value.dtype}[{', '.join(map(str, value.shape))}]"
+
+
+def _input(info: onnx.ValueInfoProto, dims: Mapping[str, int], rng: np.random.Generator) -> Value:
+    """Random floats, and small integers that serve as indices and masks alike: 0 and 1."""
+    if not info.type.HasField("tensor_type"):
+        raise pk.errors.ArgumentError(f"coverage: --model: expected tensors as inputs, got a sequence for {info.name!r}")
+    kind = info.type.tensor_type
+    shape = [
+        d.dim_value if d.HasField("dim_value") else dims.get(d.dim_param, _OPEN[i > 0])
+        for i, d in enumerate(kind.shape.dim)
+    ]
+    dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    if dtype.kind in "iu":
+        return rng.integers(0, 2, shape).astype(dtype)
+    if dtype.kind == "b":
+        return np.ones(shape, dtype)
+    return np.asarray(rng.standard_normal(shape)).astype(dtype)
+
+
+def operations(proto: onnx.NodeProto, inputs: Sequence[Value], results: Sequence[Value]) -> int:
+    """Floating-point operations: two for each multiply-add of a product, one for each element elsewhere."""
+    arrays = [x for x in inputs if isinstance(x, np.ndarray)]
+    out = sum(r.size for r in results if isinstance(r, np.ndarray))
+    match proto.op_type:
+        case "MatMul" | "Gemm" | "MatMulInteger" | "QLinearMatMul":
+            flipped = any(a.name == "transA" and a.i for a in proto.attribute)
+            return 2 * results[0].size * arrays[0].shape[0 if flipped else -1]
+        case "Conv" | "ConvInteger" | "QLinearConv":
+            weight = arrays[3] if proto.op_type == "QLinearConv" else arrays[1]
+            return 2 * results[0].size * math.prod(weight.shape[1:])
+        case "ConvTranspose":
+            return 2 * arrays[0].size * math.prod(arrays[1].shape[1:])
+        case "RNN" | "GRU" | "LSTM":
+            steps = arrays[0].shape[0] * arrays[0].shape[1]
+            return 2 * steps * (arrays[1].size + arrays[2].size)
+        case _:
+            return max(out, max((x.size for x in arrays), default=0))
