@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from portkernel import errors, targets
 from portkernel.cli import portkernel
-from portkernel.targets import runs
+from portkernel.targets import detection, runs
 
 
 def run(*args: str) -> Result:
@@ -110,5 +110,5 @@ def test_what_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_device_names(name: str, target: str) -> None:
-    assert runs.target_of_device(name) == target
+    assert detection.target_of_device(name) == target
     assert not target or target in targets.names()
