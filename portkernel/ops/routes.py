@@ -12,7 +12,7 @@ import numpy as np
 from .. import backends, config, dtypes
 from ..backends.base import Support
 from ..dtypes import DType, as_dtype
-from ..errors import ArgumentDTypeError, ArgumentTypeError, LaunchError, PortkernelError, TargetError
+from ..errors import ArgumentDTypeError, ArgumentTypeError, DTypeError, LaunchError, PortkernelError, TargetError
 from ..ir import Func, Op, walk
 from ..runtime import reasons
 from ..runtime import inspection
@@ -221,7 +221,7 @@ def dtypes_of(op: Operator) -> tuple[DType, ...]:
         try:
             for sample in given:
                 _launches(op, sample.args, {**sample.kwargs, "backend": REFERENCE})
-        except (ArgumentDTypeError, ArgumentTypeError, TargetError):
+        except (ArgumentDTypeError, ArgumentTypeError, DTypeError, TargetError):
             continue
         if given:
             found.append(dtype)
