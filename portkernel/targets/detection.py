@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from .profile import find, records
+from .target import Target
+
 _FILE = Path(__file__).with_name("devices.toml")
 
 
@@ -43,3 +46,13 @@ def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
 def target_of_device(name: str) -> str:
     """The profile of a device by the name that its driver gives it; empty where none is known."""
     return next((target for pattern, target in _patterns() if pattern.search(name)), "")
+
+
+def nearest(name: str, arch: str, default: str) -> Target:
+    """The target for a device with the name and the architecture that its driver gives: the profile that knows the name, else
+    the first of that architecture, else ``default``."""
+    known = target_of_device(name)
+    if known and find(known).arch == arch:
+        return find(known)
+    chips = (p for p in records().values() if p.kind == "chip" and p.value("arch") == arch)
+    return find(next((p.name for p in chips), default))
