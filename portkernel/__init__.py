@@ -43,15 +43,16 @@ from .runtime import (
 
 if TYPE_CHECKING:
     from . import testing
+    from .ops import explain, register_op, supports, trace
 
 __version__ = "0.1.0"
 runtime.choice.install(lambda: import_module(f"{__name__}.tune").choose)
 
-_LAZY = frozenset(
-    {"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "integrations", "kernels", "ops", "tune"}
-)
+_LAZY = frozenset({"testing", "runtime", "targets", "backends", "ir", "passes", "frontend", "coverage", "catalog", "integrations", "kernels", "ops", "tune"})  # fmt: skip
 
-_LAZY_FUNCTIONS = {"coverage_of": "integrations.torch"}
+_LAZY_FUNCTIONS = {
+    "coverage_of": "integrations.torch", "explain": "ops", "register_op": "ops", "supports": "ops", "trace": "ops",
+}  # fmt: skip
 """Functions by the submodule that has them."""
 
 
@@ -67,6 +68,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [  # noqa: PLE0604  # strings, all of them
     *lang.OPERATORS,
     "Captured", "Config", "DType", "Kernel", "PortkernelError", "TensorSpec", "bfloat16", "bool_", "capture", "config", "dtypes", "errors",
-    "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "int16", "int32", "int64", "int8", "kernel",
-    "kernel_from_source", "lang", "note_allocation", "note_host_work", "reset_stats", "stats", "testing", "uint16", "uint32", "uint64", "uint8", "use",
+    "explain", "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "int16", "int32", "int64", "int8", "kernel",
+    "kernel_from_source", "lang", "note_allocation", "note_host_work", "register_op", "reset_stats",
+    "stats", "supports", "testing", "trace", "uint16", "uint32", "uint64", "uint8", "use",
 ]  # fmt: skip

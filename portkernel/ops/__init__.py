@@ -6,11 +6,27 @@ named; ``dir(pk.ops)`` lists them.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .operator import Operator
 from .registry import find, operators
 
+if TYPE_CHECKING:
+    from .registration import register_op
+    from .routes import Route, explain, supports
+    from .tracing import Trace, trace
 
-def __getattr__(name: str) -> Operator:
+_PLACES = {
+    "Route": "routes", "Trace": "tracing", "explain": "routes", "register_op": "registration", "supports": "routes",
+    "trace": "tracing",
+}  # fmt: skip
+"""What is imported when it is first asked for, and from where."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     found = operators().get(name)
     if found is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -21,4 +37,4 @@ def __dir__() -> list[str]:
     return sorted([*__all__, *operators()])
 
 
-__all__ = ["Operator", "find", "operators"]
+__all__ = ["Operator", "Route", "Trace", "explain", "find", "operators", "register_op", "supports", "trace"]

@@ -94,6 +94,9 @@ def _known(op: Operator, name: str, value: Any, arrays: list[Given]) -> Any:
         ) from None
     if ref is None:
         return value
+    if op.accepted is not None and ref.dtype not in op.accepted and name != "out":
+        names = ", ".join(d.name for d in op.accepted)
+        raise ArgumentDTypeError(f"{where}: expected {names}, got {ref.dtype}", hint="convert the array first")
     _check_gradient(op, where, value)
     library = type(value).__module__.partition(".")[0]
     known = value

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
 from .. import catalog
+from ..dtypes import DType
+from ..runtime.observation import OBSERVED
 from . import calls
 from .replay import Replays
 from .table import Row
@@ -20,11 +22,15 @@ class Operator:
     Besides its own arguments it takes ``out=`` where its function has it, ``backend=`` and ``device=``.
     """
 
-    def __init__(self, row: Row, function: Callable[..., Any] | None = None) -> None:
+    def __init__(
+        self, row: Row, function: Callable[..., Any] | None = None, accepted: tuple[DType, ...] | None = None
+    ) -> None:
+        """``function`` and ``accepted``, the dtypes that it takes, are those of a user's own operator."""
         self.name = self.__name__ = self.__qualname__ = row.name
         self.__module__ = "portkernel.ops"
         self.row = row
         self.follows = row.follows
+        self.accepted = accepted
         if function is not None:
             self.function = function
 
@@ -43,7 +49,9 @@ class Operator:
     @cached_property
     def parameters(self) -> tuple[str, ...]:
         """The names of the arguments, in order; those given by position come first."""
-        return tuple(p.name for p in self.signature.parameters.values() if p.kind is not p.VAR_POSITIONAL)
+        return tuple(
+            p.name for p in self.signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        )
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -60,7 +68,26 @@ class Operator:
     @cached_property
     def replays(self) -> Replays:
         """The calls that need not run the host function again."""
-        return Replays(partial(calls.run, self), self.name)
+        return Replays(self.complete, self.name)
+
+    @cached_property
+    def kernels(self) -> tuple[str, ...]:
+        """The names of the kernels that the operator's samples launch."""
+        from .routes import kernels_of
+
+        return kernels_of(self)
+
+    @cached_property
+    def dtypes(self) -> tuple[DType, ...]:
+        """The dtypes that the operator takes, as its own checks say of its first sample."""
+        from .routes import dtypes_of
+
+        return dtypes_of(self)
+
+    def complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The call with every check, and the host function run."""
+        return calls.run(self, args, kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.replays(args, kwargs)
+        tracer = OBSERVED.tracer
+        return self.replays(args, kwargs) if tracer is None else tracer.call(self, args, kwargs)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
+import numpy as np
+
 from .. import config
 from ..dtypes import DType
 from ..runtime.address import reader_of
@@ -24,7 +26,7 @@ _SIGNATURES = 1024
 _SETTINGS = 16
 _TRIALS = 4
 """Runs of a signature after which one that never did the same twice is left to the host function."""
-_PLAIN = frozenset({int, bool, str, type(None), type, DType})
+_PLAIN = frozenset({int, bool, str, type(None), type, range, DType})
 """Kinds of arguments that are part of the signature by value."""
 
 Key = tuple[Any, ...]
@@ -145,10 +147,14 @@ def describe(values: Any, key: list[Any], arrays: list[Any], addresses: list[int
             key.append(len(value))
             if not describe(value, key, arrays, addresses):
                 return False
-        elif (
-            kind is FunctionType and value.__closure__ is None
-        ):  # the globals that it reads are looked at by the replay
+        elif isinstance(value, np.generic):
+            key.append(kind)
+            key.append(value.tobytes())
+        elif isinstance(value, np.dtype) or (kind.__module__ == "torch" and kind.__name__ == "dtype"):
+            key.append(kind)
             key.append(value)
+        elif kind is FunctionType and value.__closure__ is None:
+            key.append(value)  # the globals that it reads are looked at by the replay
         else:
             return False
     return True

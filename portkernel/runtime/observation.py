@@ -25,6 +25,8 @@ class _Observed(threading.local):
     """The operator of ``portkernel.ops`` that is under way."""
     runs: list[Run] | None = None
     """Where given, every launch is appended when it is done."""
+    tracer: Any = None
+    """Where given, its ``call(op, args, kwargs)`` makes every call of an operator."""
     probe: Probe | None = None
     """Where given, it is called with kernel, grid and arguments in place of a launch: nothing is compiled or written."""
     recorder: Recorder | None = None

@@ -62,9 +62,7 @@ class Programs:
         """
         name = self.kernel.name
         driver, device = route.choose(name, typed.refs, bound.backend, bound.device, settings)
-        target = driver.target(device)
-        if settings.opencl_schedule in ("cpu", "gpu") and driver.name == "opencl":
-            target = scheduled(target, settings.opencl_schedule)
+        target = target_for(driver, device, settings)
         place = _Place(driver, device, target, settings)
         program = self._configured(bound, typed, place, grid)
         for written in program.writes:
@@ -177,6 +175,14 @@ def configured(kernel: str, bound: Bound, candidate: Config | None) -> Candidate
     chosen = {name: value for name, value in candidate.constants if name not in bound.given}
     options = Options(bound.options.num_warps or candidate.num_warps, bound.options.num_stages or candidate.num_stages)
     return Candidate({**bound.constants, **chosen}, options)
+
+
+def target_for(driver: Driver, device: Device, settings: config.Config) -> Target:
+    """The profile to generate code for on ``device``, under the schedule that the settings name."""
+    target = driver.target(device)
+    if settings.opencl_schedule in ("cpu", "gpu") and driver.name == "opencl":
+        return scheduled(target, settings.opencl_schedule)
+    return target
 
 
 def scheduled(target: Target, schedule: str) -> Target:

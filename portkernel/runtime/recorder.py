@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dtypes import Scalar
-from ..errors import PortkernelError
+from ..errors import DTypeError, LaunchError
 from .address import reader_of
-from .arguments import HOST, as_array
+from .arguments import HOST, ArrayRef, look
 from .checks import Grid
 from .observation import OBSERVED
 
@@ -58,7 +58,7 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An array that the function returned: an argument as it is, an allocation, or a view of one."""
+    """An array that the function returned: an argument or an allocation, or a view of one."""
 
     memory: int
     offset: int
@@ -67,6 +67,8 @@ class Result:
     """In elements."""
     dtype: Any
     is_view: bool
+    is_plain: bool = True
+    """Whether the memory's own array is in row-major order."""
 
 
 Results = Result | tuple[Any, ...] | None
@@ -119,13 +121,9 @@ class Recorder:
             self.spoilt = why
 
     def _argument(self, array: Any) -> None:
-        try:
-            ref = as_array(array, "argument")
-        except PortkernelError as e:  # the function says it in the caller's words, or looks at it in another shape
-            self.spoil(e.message)
-            return
+        ref = self._looked_at(array)
         if ref is None or ref.buffer is not None:
-            self.spoil(f"{type(array).__name__} has no address")
+            self.spoil(f"{type(array).__name__} that has no address")
             return
         low, high = ref.extent
         for known in self.memories:
@@ -211,7 +209,7 @@ class Recorder:
         return begins
 
     def _bytes(self, memory: int) -> np.ndarray[Any, Any]:
-        ref = as_array(self.memories[memory].owner, "argument")
+        ref = self._looked_at(self.memories[memory].owner)
         assert ref is not None
         return ref.numpy()
 
@@ -236,21 +234,29 @@ class Recorder:
         return self._view(returned)
 
     def _view(self, returned: Any) -> Results:
-        if reader_of(type(returned)) is None:
+        ref = self._looked_at(returned) if reader_of(type(returned)) is not None else None
+        if ref is None:
             self.spoil(f"a result of type {type(returned).__name__}")
             return None
-        ref = as_array(returned, "result")
-        assert ref is not None
         found = self.find(ref.ptr, *ref.extent)
-        if found is None or found[0] < self.count:
-            self.spoil("a result that is no allocation of the function's")
+        if found is None or found[0] == FOREIGN:
+            self.spoil("a result that is neither an argument nor an allocation")
             return None
         memory, offset = found
-        known = self.allocations[memory - self.count].dtype
-        if known != returned.dtype or offset % ref.dtype.itemsize:
-            self.spoil("a result of another dtype than its memory's")
+        base, size = self.memories[memory].owner, ref.dtype.itemsize
+        plain = base.flags.c_contiguous if type(base) is np.ndarray else True
+        if type(base) is not type(returned) or base.dtype != returned.dtype or offset % size or (offset and not plain):
+            self.spoil("a result that is no plain view of its memory")
             return None
-        return Result(memory, offset // ref.dtype.itemsize, ref.shape, ref.strides, returned.dtype, True)
+        strides = tuple(s // size for s in returned.strides) if type(base) is np.ndarray else tuple(returned.stride())
+        return Result(memory, offset // size, tuple(ref.shape), strides, returned.dtype, True, plain)
+
+    def _looked_at(self, array: Any) -> ArrayRef | None:
+        """``array``, of any rank; None for what no kernel takes."""
+        try:
+            return look(array, "argument")
+        except (DTypeError, LaunchError):
+            return None
 
 
 @contextmanager

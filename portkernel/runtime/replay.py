@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from ..dtypes import Scalar
 from .address import address_of
@@ -69,7 +70,7 @@ class Replay:
         self._globals = list({(id(space), name): (space, name, known) for space, name, known in read}.values())
         self._checks = [] if apart else _pairs(recording)
         self._kept = kept
-        self._gather = _gatherer(recording.results, count, recording.allocations)
+        self._gather = _gatherer(recording.results)
 
     @property
     def is_stale(self) -> bool:
@@ -190,29 +191,36 @@ def _maker(allocation: Allocation) -> _Make:
     return make_tensor
 
 
-def _gatherer(results: Results, count: int, allocations: Sequence[Allocation]) -> Callable[[list[Any]], Any]:
+def _gatherer(results: Results) -> Callable[[list[Any]], Any]:
     """How to make what the function returned of the arguments and allocations."""
     match results:
         case None:
             return lambda made: None
-        case Result(memory, _, _, _, _, False):
+        case Result(memory, is_view=False):
             return lambda made: made[memory]
-        case Result(memory):
-            return _viewer(results, allocations[memory - count].device is None)
+        case Result():
+            return _viewer(results)
         case (kind, *members):
-            parts = [_gatherer(m, count, allocations) for m in members]
+            parts = [_gatherer(m) for m in members]
             return lambda made: kind(part(made) for part in parts)
     raise AssertionError(results)
 
 
-def _viewer(r: Result, numpy: bool) -> Callable[[list[Any]], Any]:
+def _viewer(r: Result) -> Callable[[list[Any]], Any]:
     memory, shape, strides, offset, dtype = r.memory, r.shape, r.strides, r.offset, r.dtype
-    if not numpy:
-        return lambda made: made[memory].as_strided(shape, strides, offset)
+    if not isinstance(dtype, np.dtype):
+
+        def view(made: list[Any]) -> Any:
+            tensor = made[memory]
+            return tensor.as_strided(shape, strides, tensor.storage_offset() + offset)
+
+        return view
     size = dtype.itemsize
     steps = tuple(s * size for s in strides)
+    if not r.is_plain:  # it lends no buffer
+        return lambda made: as_strided(made[memory], shape, steps)
     offset *= size
     if dtype.isbuiltin == 1:
         return lambda made: np.ndarray(shape, dtype, made[memory], offset, steps)
     # bfloat16 and fp8 lend no buffer of their own kind
-    return lambda made: np.ndarray(shape, dtype, made[memory].view(np.uint8), offset, steps)
+    return lambda made: np.ndarray(shape, dtype, made[memory].reshape(-1).view(np.uint8), offset, steps)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ..errors import ProfileError
+from .detection import target_of_device
 
 FORMAT = "portkernel-coverage-1"
-_DEVICES = Path(__file__).with_name("devices.toml")
 _RAN = ("native", "wrong", "degraded")
 """States of cells whose kernels were launched on the device."""
 
@@ -36,17 +33,6 @@ class Executed:
         return f"{self.date}: {self.device} by {self.backend} ({self.driver}): {counts}" + (
             f"; commit {self.commit[:10]}" if self.commit else ""
         )
-
-
-@cache
-def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
-    data = tomllib.loads(_DEVICES.read_text(encoding="utf-8"))
-    return tuple((re.compile(pattern, re.IGNORECASE), target) for target, pattern in data["device"].items())
-
-
-def target_of_device(name: str) -> str:
-    """The profile of a device by the name that its driver gives it; empty where none is known."""
-    return next((target for pattern, target in _patterns() if pattern.search(name)), "")
 
 
 def recorded(file: Path) -> tuple[Executed, ...]:

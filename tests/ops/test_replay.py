@@ -173,6 +173,44 @@ def test_views_of_scratch_and_several_results(ran):
     assert sum(ran) == 4
 
 
+def test_views_of_arguments_are_views(ran):
+    for wrap in (lambda x: x, torch.from_numpy):
+        for make in (lambda x: x, lambda x: x[:, ::2], lambda x: x.T):
+            for _ in range(4):
+                plain = sample(4, 6)
+                x, same = wrap(plain), make(plain)
+                x = make(x) if wrap is not torch.from_numpy else wrap(same)
+                y = pk.ops.expand_dims(x, 1)
+                assert type(y) is type(x)
+                np.testing.assert_array_equal(y, same[:, None])
+                y[...] = 7
+                assert (same == 7).all()
+                left, right = pk.ops.split(x, 2, axis=0)
+                assert np.shares_memory(np.asarray(right), same[same.shape[0] // 2 :])
+                assert left.shape[0] + right.shape[0] == same.shape[0]
+    frozen = np.broadcast_to(np.float32(1), (3, 4))
+    assert not any(pk.ops.expand_dims(frozen, 0).flags.writeable for _ in range(4))
+    assert sum(ran) >= 2 * 3 * 2
+
+
+def test_more_dimensions_than_a_kernel_takes(ran):
+    for _ in range(4):
+        x = sample(2, 3, 2, 2, 3, 2, 2)
+        np.testing.assert_allclose(pk.ops.sum(x, axis=(0, 1, 2)), x.sum((0, 1, 2)), rtol=1e-4, atol=1e-5)
+        assert pk.ops.reshape(x[0, 0, 0, 0], (1,) * 5 + (3, 4)).shape == (1,) * 5 + (3, 4)
+
+
+def test_dtypes_and_numpy_scalars_are_part_of_the_signature(ran):
+    x = sample(3, 4)
+    for _ in range(4):
+        for dtype in (np.dtype("float64"), np.float16, torch.float32, "int32"):
+            got = pk.ops.astype(x, dtype)
+            assert str(got.dtype) in str(dtype) or got.dtype == dtype
+        for low in (np.float32(0), np.float32(0.5), np.float32(-0.0)):
+            np.testing.assert_array_equal(pk.ops.maximum(x, low), np.maximum(x, low))
+    assert sum(ran) >= 2 * 6
+
+
 def test_settings_are_part_of_the_signature(ran):
     x = sample(4, 8)
     backends = []

@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from portkernel import config
 from portkernel.cli import portkernel
 from portkernel.coverage.places import Found
+from portkernel.runtime import survey
 from portkernel.runtime.cache import Entry, at, key_of
 from portkernel.runtime.identity import Identity
 
@@ -65,7 +66,8 @@ PROBES = {
 def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     doctor_module = sys.modules["portkernel.cli.doctor"]  # the name in the package is the command
     monkeypatch.setattr(doctor_module, "ask", lambda: PROBES)
-    monkeypatch.setattr(doctor_module, "installed", lambda name: None if name == "triton" else "1.0")
+    monkeypatch.setattr(survey, "installed", lambda name: None if name == "triton" else "1.0")
+    monkeypatch.setattr(survey, "sightings", lambda: (survey.Sighting("somebody", "tool x-smi", "1.2", ("X [1]",)),))
     result = run("doctor", "--json")
     assert result.exit_code == 0, result.output
     found = {b["backend"]: b for b in json.loads(result.output)["backends"]}
@@ -73,6 +75,10 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["opencl"]["missing"] == "no platform" and "portkernel[cpu]" in found["opencl"]["cure"]
     assert found["triton"]["missing"] == "packages triton"
     assert found["triton"]["cure"] == 'pip install "portkernel[triton]"'
+    assert {b: f["can"] for b, f in found.items()} == {
+        "numpy": "run", "opencl": "compile", "triton": "emit", "cuda": "run", "hip": found["hip"]["can"], "musa": "emit",
+    }  # fmt: skip
+    assert json.loads(result.output)["vendors"][0]["devices"] == ["X [1]"]
     assert run("doctor").exit_code == 0 and "NVIDIA [test]" in run("doctor").output
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from portkernel import errors, targets
 from portkernel.cli import portkernel
-from portkernel.targets import runs
+from portkernel.targets import detection, runs
 
 
 def run(*args: str) -> Result:
@@ -110,5 +110,18 @@ def test_what_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_device_names(name: str, target: str) -> None:
-    assert runs.target_of_device(name) == target
+    assert detection.target_of_device(name) == target
     assert not target or target in targets.names()
+
+
+@pytest.mark.parametrize(
+    ("name", "arch", "target"),
+    [
+        ("NVIDIA H20", "sm_90", "nvidia-h20"),
+        ("NVIDIA GeForce RTX 3080", "sm_86", "nvidia-a10"),
+        ("AMD Instinct MI210", "gfx90a", "amd-mi200"),
+        ("an H100 in name only", "sm_75", "nvidia-a100"),
+    ],
+)
+def test_the_nearest_profile_of_a_device(name: str, arch: str, target: str) -> None:
+    assert detection.nearest(name, arch, "nvidia-a100").name == target

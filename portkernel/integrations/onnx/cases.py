@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 from collections import Counter
@@ -78,12 +79,12 @@ def _by_prefix(name: str) -> str:
     return max(fitting, key=len, default="")
 
 
-def run_case(case: Any) -> tuple[str, str]:
-    """The state of a case on portkernel, and why."""
+def run_case(case: Any, backend: str | None = None) -> tuple[str, str]:
+    """The state of a case on portkernel, and why; ``backend`` is the usual one where none is named."""
     missing = uncovered(case.model)
     if missing:
         return "refused", ", ".join(missing)
-    rep = Rep(case.model, False, {"backend": None})
+    rep = Rep(case.model, False, {"backend": backend})
     rep.watch = True
     seen: list[Ran] = []
     try:
@@ -119,7 +120,7 @@ def compare(expected: Sequence[Any], got: Sequence[Any], rtol: float, atol: floa
 
 
 def run_peer(case: Any) -> str:
-    """What onnxruntime makes of a case."""
+    """What onnxruntime makes of a case; it gets types that NumPy lacks as its own values."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -128,7 +129,7 @@ def run_peer(case: Any) -> str:
         session = onnxruntime.InferenceSession(case.model.SerializeToString(), options, ["CPUExecutionProvider"])
         for inputs, expected in case.data_sets:
             names = [i.name for i in session.get_inputs()]
-            given = dict(zip(names, [as_value(x) for x in inputs], strict=False))
+            given = dict(zip(names, [_peer_value(as_value(x)) for x in inputs], strict=False))
             compare([as_value(x) for x in expected], session.run(None, given), case.rtol, case.atol)
     except AssertionError:
         return "wrong"
@@ -137,11 +138,22 @@ def run_peer(case: Any) -> str:
     return "passed"
 
 
+def _peer_value(x: Any) -> Any:
+    if not isinstance(x, np.ndarray) or x.dtype.isbuiltin or x.dtype.kind in "OUS":
+        return x
+    from onnxruntime import OrtValue
+
+    bits = x.view(np.uint16 if x.dtype.itemsize == 2 else np.uint8)
+    return OrtValue.ortvalue_from_numpy_with_onnx_type(bits, onnx.helper.np_dtype_to_tensor_dtype(x.dtype))
+
+
 def _short(e: BaseException) -> str:
     return " ".join(str(e).split())[:300]
 
 
-def run(names: Iterable[str] = (), *, peer: bool = False, report: bool = False) -> Iterator[Outcome]:
+def run(
+    names: Iterable[str] = (), *, peer: bool = False, report: bool = False, backend: str | None = None
+) -> Iterator[Outcome]:
     """The outcomes of the cases whose name contains one of ``names``, of all without names."""
     wanted = tuple(names)
     for case in node_cases():
@@ -149,7 +161,7 @@ def run(names: Iterable[str] = (), *, peer: bool = False, report: bool = False) 
             continue
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            state, detail = run_case(case)
+            state, detail = run_case(case, backend)
             other = run_peer(case) if peer else ""
         if report and state not in PASSED:
             print(f"{case.name}: {state}: {detail}", file=sys.stderr)
@@ -207,12 +219,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m portkernel.integrations.onnx.cases", description=__doc__)
     parser.add_argument("names", nargs="*", help="parts of names of cases; all without")
     parser.add_argument("--no-peer", action="store_true", help="leave onnxruntime out")
+    parser.add_argument("--backend", help="the backend of every launch")
     parser.add_argument("--write", type=Path, help="a page to put summary and table into")
     parser.add_argument("--counts", type=Path, help="write how many cases pass of each operator, as JSON")
     parser.add_argument("--json", type=Path, help="write every outcome")
     given = parser.parse_args(argv)
+    os.environ.setdefault("ALLOW_RELEASED_ONNX_OPSET_ONLY", "0")  # onnxruntime: models of the newest opset, too
     peer = not given.no_peer and find_spec("onnxruntime") is not None
-    outcomes = list(run(given.names, peer=peer, report=True))
+    outcomes = list(run(given.names, peer=peer, report=True, backend=given.backend))
     print(table(outcomes) + "\n\n" + summary(outcomes))
     if given.write:
         write(given.write, outcomes)

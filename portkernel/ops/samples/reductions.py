@@ -203,7 +203,13 @@ _SCANS: dict[str, Any] = {"cumsum": np.cumsum, "cumprod": np.cumprod, "cummax": 
 def _scan(name: str, dtype: DType, rng: np.random.Generator) -> Iterator[Sample]:
     for label, x, axis, features in lines(dtype, rng):
         if name == "cumprod":
-            x = (1 + exact(x).astype(np.float64) / 64).astype(dtype.np) if dtype.is_float else np.sign(x)
+            x = (
+                (1 + exact(x).astype(np.float64) / 64).astype(dtype.np)
+                if dtype.is_float
+                else exact(x)
+                if dtype.is_bool
+                else np.sign(x)
+            )
         wide = exact(x) if name == "cummax" else _integers(x)
 
         def bound(want: Array, x: Array = x, axis: int = axis) -> Array:
