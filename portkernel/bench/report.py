@@ -87,6 +87,12 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
+def _bar(suite: Suite, report: Report, text: str) -> str:
+    """``text`` with the speed that is wanted of the suite on the report's device; empty where none is."""
+    bar = suite.bars.get(report.place)
+    return "" if bar is None else text.format(f"{bar:g}")
+
+
 def facts(report: Report) -> str:
     """Where and with what it was measured, in one line."""
     peaks = ", ".join(f"{dtype} {value / 1e9:.0f} GFLOP/s" for dtype, value in report.peaks.flops.items())
@@ -116,7 +122,7 @@ def print_report(report: Report, suites: Mapping[str, Suite], out: Console, base
         suite = mean.suite
         out.print(
             f"[bold]{suite.name}[/]: geometric mean [bold]{_number(mean.speed)}[/] of {suite.peer} over {mean.count} of "
-            f"{mean.total} cases, {_number(mean.shortest)} by shortest runs (bar {suite.aim:g})"
+            f"{mean.total} cases, {_number(mean.shortest)} by shortest runs{_bar(suite, report, ' (bar {})')}"
         )
     for line in (facts(report), *_LEGEND):
         out.print(f"[dim]{escape(line)}[/]")
@@ -135,7 +141,7 @@ def to_markdown(report: Report, suites: Mapping[str, Suite]) -> str:
     lines += ["", "| suite | peer | bar | geometric mean | cases | by shortest runs |", "|---|---|---|---|---|---|"]
     for m in means(report, suites):
         numbers = f"{_number(m.speed)} | {m.count} of {m.total} | {_number(m.shortest)}"
-        lines.append(f"| {m.suite.name} | {m.suite.peer} | {m.suite.aim:g} | {numbers} |")
+        lines.append(f"| {m.suite.name} | {m.suite.peer} | {_bar(m.suite, report, '{}') or '–'} | {numbers} |")
     return "\n".join([*lines, "", *(f"* {line}" for line in _LEGEND)]) + "\n"
 
 

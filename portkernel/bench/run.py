@@ -26,6 +26,8 @@ class Report:
     versions: Mapping[str, str]
     peaks: Peaks
     results: tuple[Result, ...] = field(default=())
+    place: str = ""
+    """Which implementation the device belongs to: bars are stated for each."""
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -82,4 +84,5 @@ def bench(
         versions(),
         Peaks(facts.get("flops", {}), facts.get("bandwidth", 0.0)),
         tuple(results),
+        str(facts.get("place", "")),
     )

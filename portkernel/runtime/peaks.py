@@ -59,13 +59,14 @@ def _best(run: Any) -> float:
 
 
 def measure(wanted: str | None) -> dict[str, object]:
-    """``{"flops": {dtype: FLOP/s}, "bandwidth": bytes/s, "device": its name}``; only the name where it cannot be measured."""
+    """``{"flops": {dtype: FLOP/s}, "bandwidth": bytes/s, "device": its name, "place": its implementation}``; only the names where it cannot be measured."""
     from .driver import find
+    from .identity import identify
 
     driver = find("opencl")
     device = driver.device(wanted, None)
     target = driver.target(device)
-    found: dict[str, object] = {"flops": {}, "bandwidth": 0.0, "device": device.name}
+    found: dict[str, object] = {"flops": {}, "bandwidth": 0.0, "device": device.name, "place": identify(device).place}
     try:
         flops: dict[str, float] = {}
         for dtype, scalar, width in (("float32", "float", 4), ("float64", "double", 8)):
