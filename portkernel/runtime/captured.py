@@ -198,7 +198,7 @@ def _arrays(values: Any) -> Iterator[Any]:
         elif as_array(value, "capture(): argument") is not None:
             raise CaptureError(
                 f"capture(): fn: expected arrays of NumPy or PyTorch, got {type(value).__name__}",
-                hint="close over other arrays instead of passing them",
+                hint="pass tensors or NumPy arrays",
             )
 
 
