@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from . import operators, tiles
-from .pointwise import Bound
+from .pointwise import TO_BOOL, Bound
 from .pointwise import launch as pointwise
 from .rules import broadcast_shapes, covers, refuse_unless_float
 
@@ -141,7 +141,7 @@ def _refuse_scatter(x: Any, dim: int, index: Any, value: Any) -> str:
 def _scatter(x: Tensor, dim: int, index: Tensor, value: Any) -> Any:
     if isinstance(value, Tensor):
         value = value[tuple(slice(n) for n in index.shape)]
-    where = pointwise(Bound(tiles.equal, (_places(x, dim), index), dtype=torch.bool))
+    where = pointwise(Bound(tiles.equal, (_places(x, dim), index), TO_BOOL))
     return pointwise(Bound(tiles.where, (where, value, x), keep=frozenset({0}), dtype=x.dtype))
 
 

@@ -91,6 +91,8 @@ def _decomposed(mode: Dispatch, func: OpOverload, args: tuple[Any, ...], kwargs:
     try:
         with mode:
             return found(*args, **kwargs) if found is not None else func.decompose(*args, **kwargs)
+    except RuntimeError:  # some decompositions take fewer shapes than the call itself, which says what is wrong
+        return NotImplemented
     finally:
         _depth.active = active
 

@@ -88,7 +88,7 @@ def layer_norm(
 def _native_layer_norm(x: Tensor, shape: Sequence[int], weight: Any, bias: Any, eps: float) -> Any:
     axes = tuple(range(x.ndim - len(shape), x.ndim))
     mean, scale = _statistics(x, axes, eps)
-    kept = wide(x.dtype) if weight is None or weight.dtype != x.dtype else x.dtype  # mixed dtypes keep wide statistics
+    kept = x.dtype if weight is None or weight.dtype == x.dtype else wide(x.dtype)  # mixed dtypes keep wide statistics
     return layer_norm(x, shape, weight, bias, eps), _stored(mean, kept), _stored(scale, kept)
 
 
@@ -143,7 +143,7 @@ def _summed(x: Tensor, axes: tuple[int, ...], dtype: torch.dtype) -> Any:
 def _native_group_norm(x: Tensor, weight: Any, bias: Any, n: int, c: int, pixels: int, groups: int, eps: float) -> Any:
     y = operators.call("group_norm", x, groups, weight, bias, eps)
     mean, scale = _statistics(x.reshape(n, groups, -1), (2,), eps)
-    kept = wide(x.dtype) if weight is None or weight.dtype != x.dtype else x.dtype
+    kept = x.dtype if weight is None or weight.dtype == x.dtype else wide(x.dtype)
     return y, _stored(mean, kept).reshape(n, groups), _stored(scale, kept).reshape(n, groups)
 
 

@@ -221,6 +221,8 @@ _SAME = (
     "mul.Tensor:multiply mul.Scalar:multiply threshold threshold_backward "
     "sigmoid_backward tanh_backward silu_backward softplus_backward hardtanh_backward hardtanh hardswish silu mish "
     "square floor_divide:divide_floor_float floor_divide.Scalar:divide_floor_float "
+    "prims::abs:absolute prims::neg:negative prims::mul:multiply prims::add:add prims::sub:subtract prims::round:round "
+    "prims::sign:sign prims::bitwise_and:bitwise_and prims::bitwise_or:bitwise_or prims::bitwise_xor:bitwise_xor "
     "lerp.Tensor:lerp lerp.Scalar:lerp pow.Scalar:power pow.Tensor_Tensor:power"
 )
 _FLOATING = (
@@ -238,8 +240,9 @@ _BOOLEAN = (
 def _register() -> None:
     for words, kind in ((_SAME, DEFAULT), (_FLOATING, TO_FLOAT), (_BOOLEAN, TO_BOOL)):
         for word in words.split():
-            name, _, tile = word.partition(":")
-            binds(name)(_plain(getattr(tiles, tile or name.partition(".")[0]), kind))
+            space, _, rest = word.rpartition("::")
+            name, _, tile = rest.partition(":")
+            binds(f"{space}::{name}" if space else name)(_plain(getattr(tiles, tile or name.partition(".")[0]), kind))
 
 
 _register()
@@ -313,7 +316,7 @@ def _clamp_max(x: Any, high: Any) -> Bound:
     return Bound(tiles.minimum, (x, high))
 
 
-@binds("where.self", "where.ScalarOther", "where.ScalarSelf", "where.Scalar")
+@binds("where.self", "prims::where", "where.ScalarOther", "where.ScalarSelf", "where.Scalar")
 def _where(condition: Any, x: Any, y: Any) -> Bound:
     return Bound(tiles.where, (condition, x, y), keep=frozenset({0}))
 
@@ -366,13 +369,15 @@ def _elu(x: Any, alpha: Any = 1, scale: Any = 1, input_scale: Any = 1) -> Bound:
 
 @binds("hardtanh")
 def _hardtanh(x: Any, low: Any = -1, high: Any = 1) -> Bound:
+    if not _is_float(x) and isinstance(x, torch.Tensor):
+        raise Unbound("dtype of integers")
     return Bound(tiles.hardtanh, (x, low, high))
 
 
 # --- copies and conversions ---------------------------------------------------------------------------------
 
 
-@binds("clone")
+@binds("clone", "prims::clone")
 def _clone(x: Any, *, memory_format: Any = None) -> Bound:
     if memory_format not in (None, torch.preserve_format, torch.contiguous_format):
         raise Unbound(f"memory format {memory_format}")
@@ -394,7 +399,7 @@ def _to_copy(
     return Bound(tiles.identity, (x,), dtype=dtype or own.dtype, row_major=memory_format is torch.contiguous_format)
 
 
-@binds("convert_element_type")
+@binds("prims::convert_element_type")
 def _convert(x: Any, dtype: torch.dtype) -> Bound:
     return Bound(tiles.identity, (x,), dtype=dtype)
 

@@ -18,7 +18,7 @@ def _refuse_product(*args: Any, **kwargs: Any) -> str:
     """Floats of one dtype. PyTorch's integer products keep their narrow dtype, which ours widen."""
     found = tensors_in(*args)
     if found and all(t.dtype is torch.int64 for t in found):
-        return ""
+        return "a factor that is no integer" if any(isinstance(f, float) for f in kwargs.values()) else ""
     return refuse_mixed(*args)
 
 

@@ -16,11 +16,15 @@ def _name(dtype: torch.dtype | None) -> str | None:
     return None if dtype is None else str(dtype).removeprefix("torch.")
 
 
-def _axes(dim: Any) -> Any:
-    """ATen's empty list of axes means all of them."""
-    if dim is None or isinstance(dim, int):
-        return dim
-    return tuple(dim) or None
+def _axes(x: Tensor, dim: Any) -> Any:
+    """ATen's empty list of axes means all of them; a tensor without axes has an axis 0 and -1."""
+    if dim is None or x.ndim == 0:
+        return None
+    return dim if isinstance(dim, int) else tuple(dim) or None
+
+
+def _kept(x: Tensor, keepdim: bool) -> bool:
+    return keepdim and x.ndim > 0
 
 
 def _accepted(x: Any, *rest: Any, **kwargs: Any) -> str:
@@ -40,18 +44,18 @@ def _floats_only(x: Any, *rest: Any, **kwargs: Any) -> str:
 @covers("sum", "sum.dim_IntList", operator="sum", refuse=_accepted, takes_out=True)
 def _sum(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
     wanted = dtype or (x.dtype if x.dtype.is_floating_point else torch.int64)
-    return operators.call("sum", x, _axes(dim), _name(wanted), out, keepdim)
+    return operators.call("sum", x, _axes(x, dim), _name(wanted), out, _kept(x, keepdim))
 
 
 @covers("prod", "prod.dim_int", operator="prod", refuse=_accepted, takes_out=True)
 def _prod(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
     wanted = dtype or (x.dtype if x.dtype.is_floating_point else torch.int64)
-    return operators.call("prod", x, _axes(dim), _name(wanted), out, keepdim)
+    return operators.call("prod", x, _axes(x, dim), _name(wanted), out, _kept(x, keepdim))
 
 
 @covers("mean", "mean.dim", operator="mean", refuse=_floats_only, takes_out=True)
 def _mean(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
-    return operators.call("mean", x, _axes(dim), _name(dtype), out, keepdim)
+    return operators.call("mean", x, _axes(x, dim), _name(dtype), out, _kept(x, keepdim))
 
 
 def _refuse_nothing(x: Any, *rest: Any, **kwargs: Any) -> str:
@@ -60,12 +64,12 @@ def _refuse_nothing(x: Any, *rest: Any, **kwargs: Any) -> str:
 
 @covers("amax", operator="max", refuse=_refuse_nothing, takes_out=True)
 def _amax(x: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
-    return operators.call("max", x, _axes(dim), out, keepdim)
+    return operators.call("max", x, _axes(x, dim), out, _kept(x, keepdim))
 
 
 @covers("amin", operator="min", refuse=_refuse_nothing, takes_out=True)
 def _amin(x: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
-    return operators.call("min", x, _axes(dim), out, keepdim)
+    return operators.call("min", x, _axes(x, dim), out, _kept(x, keepdim))
 
 
 @covers("max", operator="max", refuse=_refuse_nothing)
@@ -80,22 +84,22 @@ def _min(x: Tensor) -> Any:
 
 @covers("max.dim", operator="argmax", refuse=_refuse_nothing)
 def _max_dim(x: Tensor, dim: int, keepdim: bool = False) -> Any:
-    return operators.call("max", x, dim, None, keepdim), operators.call("argmax", x, dim, keepdims=keepdim)
+    return _amax(x, dim, keepdim), _argmax(x, dim, keepdim)
 
 
 @covers("min.dim", operator="argmin", refuse=_refuse_nothing)
 def _min_dim(x: Tensor, dim: int, keepdim: bool = False) -> Any:
-    return operators.call("min", x, dim, None, keepdim), operators.call("argmin", x, dim, keepdims=keepdim)
+    return _amin(x, dim, keepdim), _argmin(x, dim, keepdim)
 
 
 @covers("argmax", operator="argmax", refuse=_refuse_nothing, takes_out=True)
 def _argmax(x: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
-    return operators.call("argmax", x, dim, out, keepdims=keepdim)
+    return operators.call("argmax", x, _axes(x, dim), out, keepdims=_kept(x, keepdim))
 
 
 @covers("argmin", operator="argmin", refuse=_refuse_nothing, takes_out=True)
 def _argmin(x: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
-    return operators.call("argmin", x, dim, out, keepdims=keepdim)
+    return operators.call("argmin", x, _axes(x, dim), out, keepdims=_kept(x, keepdim))
 
 
 def _refuse_uint8(x: Any, *rest: Any, **kwargs: Any) -> str:
@@ -104,12 +108,12 @@ def _refuse_uint8(x: Any, *rest: Any, **kwargs: Any) -> str:
 
 @covers("any", "any.dim", "any.dims", operator="any", refuse=_refuse_uint8, takes_out=True)
 def _any(x: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
-    return operators.call("any", x, _axes(dim), out, keepdim)
+    return operators.call("any", x, _axes(x, dim), out, _kept(x, keepdim))
 
 
 @covers("all", "all.dim", "all.dims", operator="all", refuse=_refuse_uint8, takes_out=True)
 def _all(x: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
-    return operators.call("all", x, _axes(dim), out, keepdim)
+    return operators.call("all", x, _axes(x, dim), out, _kept(x, keepdim))
 
 
 def _correction(unbiased: Any, correction: Any) -> Any:
@@ -118,44 +122,48 @@ def _correction(unbiased: Any, correction: Any) -> Any:
     return 1 if unbiased is None or unbiased else 0
 
 
-def _var_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bool, Any]:
+def _var_arguments(x: Tensor, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, bool, Any]:
     """Axes, keepdim and correction of ``var`` and its kin in both of their spellings."""
     dim = args[0] if args else kwargs.get("dim")
     if isinstance(dim, bool):  # var(x, unbiased)
         return None, False, 1 if dim else 0
     unbiased = args[1] if len(args) > 1 else kwargs.get("unbiased")
     keepdim = args[2] if len(args) > 2 else kwargs.get("keepdim", False)
-    return _axes(dim), keepdim, _correction(unbiased, kwargs.get("correction"))
+    return _axes(x, dim), _kept(x, keepdim), _correction(unbiased, kwargs.get("correction"))
 
 
 @covers("var", "var.dim", "var.correction", operator="var", refuse=_floats_only)
 def _var(x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    axes, keepdim, ddof = _var_arguments(args, kwargs)
+    axes, keepdim, ddof = _var_arguments(x, args, kwargs)
     return operators.call("var", x, axes, ddof=ddof, keepdims=keepdim)
 
 
 @covers("std", "std.dim", "std.correction", operator="std", refuse=_floats_only)
 def _std(x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    axes, keepdim, ddof = _var_arguments(args, kwargs)
+    axes, keepdim, ddof = _var_arguments(x, args, kwargs)
     return operators.call("std", x, axes, ddof=ddof, keepdims=keepdim)
 
 
 @covers("var_mean", "var_mean.dim", "var_mean.correction", operator="var_mean", refuse=_floats_only)
 def _var_mean(x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    axes, keepdim, ddof = _var_arguments(args, kwargs)
+    axes, keepdim, ddof = _var_arguments(x, args, kwargs)
     variance, mean = operators.call("var_mean", x, axes, ddof=ddof, keepdims=keepdim)
     return variance, mean if mean.dtype == x.dtype else operators.call("astype", mean, _name(x.dtype))
 
 
 @covers("logsumexp", operator="logsumexp", refuse=_floats_only)
 def _logsumexp(x: Tensor, dim: Any, keepdim: bool = False) -> Any:
-    return operators.call("logsumexp", x, _axes(dim), keepdim)
+    return operators.call("logsumexp", x, _axes(x, dim), _kept(x, keepdim))
 
 
-@covers("linalg_vector_norm", operator="norm", refuse=_floats_only)
+def _refuse_order(x: Any, order: Any = 2, *rest: Any, **kwargs: Any) -> str:
+    return "a negative order" if order < 0 else _floats_only(x, **kwargs)
+
+
+@covers("linalg_vector_norm", operator="norm", refuse=_refuse_order)
 def _vector_norm(x: Tensor, order: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     given = x if dtype in (None, x.dtype) else operators.call("astype", x, _name(dtype))
-    return operators.call("norm", given, order, _axes(dim), keepdim)
+    return operators.call("norm", given, order, _axes(x, dim), _kept(x, keepdim))
 
 
 # --- scans, sorting -----------------------------------------------------------------------------------------

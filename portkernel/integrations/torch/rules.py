@@ -41,9 +41,10 @@ TABLE: dict[OpOverload, Rule] = {}
 
 
 def overload(name: str) -> OpOverload | None:
-    """``add.Tensor`` or ``relu`` (its default overload); None where this PyTorch has no such overload."""
-    base, _, kind = name.partition(".")
-    packet = getattr(aten, base, None)
+    """``add.Tensor``, ``relu`` (its default overload), ``prims::abs``; None where this PyTorch has no such overload."""
+    space, _, rest = name.rpartition("::")
+    base, _, kind = rest.partition(".")
+    packet = getattr(getattr(torch.ops, space or "aten"), base, None)
     found = getattr(packet, kind or "default", None)
     return found if isinstance(found, OpOverload) else None
 
@@ -79,7 +80,7 @@ _METADATA = frozenset(
         "stride", "numel", "is_same_size", "_local_scalar_dense", "set_", "resize_", "is_contiguous", "dim",
         "sym_is_contiguous", "_assert_async", "_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range_for_size",
         "is_pinned", "record_stream", "_version", "prim_layout", "is_strides_like_format", "is_non_overlapping_and_dense",
-        "layout", "device", "item", "equal",
+        "layout", "device", "item", "equal", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_",
     }
 )  # fmt: skip
 """Views that their schema does not call views, questions about tensors, and the way of a number to the host."""

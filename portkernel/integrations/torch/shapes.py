@@ -126,7 +126,7 @@ def _flip(x: Tensor, dims: Any) -> Any:
 def _repeat(x: Tensor, repeats: Any) -> Any:
     lead = len(repeats) - x.ndim
     whole = [*(int(n) for n in repeats[:lead])]
-    view = x.reshape(*(1,) * lead, *(m for n in x.shape for m in (1, n)))
+    view = x.reshape((*(1,) * lead, *(m for n in x.shape for m in (1, n))))
     for n, m in zip(repeats[lead:], x.shape, strict=True):
         whole += [int(n), m]
     out = new(x, tuple(whole), x.dtype)
