@@ -143,7 +143,7 @@ def _with_emulation(error: PortkernelError) -> str:
     """The refusal, and what would have to be emulated."""
     said = summary(error)
     if isinstance(error, UnsupportedDTypeError):
-        said += "; it would have to be emulated, which no operator of portkernel does unasked"
+        said += "; it would have to be emulated by arithmetic that the chip has, which portkernel does not do"
     return said
 
 

@@ -134,7 +134,11 @@ def _language(source: Source, chip: Profile, route: Route) -> Findings:
     where = f"the fork {route.fork} (Triton {route.language})" if route.fork else f"Triton {route.language}"
     refused = [f"{where} has no {what}" for what in language.missing(source.text, route.language)]
     named = language.uses(source.text).names
+    notes: list[str] = []
     for fact in chip.dtypes:
-        if fact.usage == "arithmetic" and fact.state == "absent" and fact.dtype in named:
-            refused.append(f"the text computes in {fact.dtype}, which the chip refuses")
-    return Findings(tuple(refused))
+        if fact.usage == "arithmetic" and fact.dtype in named:
+            if fact.state == "absent":
+                refused.append(f"the text computes in {fact.dtype}, which the chip refuses")
+            elif fact.state == "unknown" and fact.note:
+                notes.append(f"the text computes in {fact.dtype}: {fact.note}")
+    return Findings(tuple(refused), (), tuple(notes))

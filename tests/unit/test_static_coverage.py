@@ -142,6 +142,8 @@ def test_a_fork_that_lacks_a_word_and_a_chip_that_refuses_a_dtype(monkeypatch: p
     assert refused == "the fork f (Triton 3.1) has no tl.dot"
     no_long = chip(rest='[[dtype]]\nnames = ["int64"]\nusage = "arithmetic"\nstate = "absent"\nsource = "guess"')
     assert "computes in int64" in found("triton", no_long, language="3.1").refused[-1]
+    rarely = chip(rest='[[dtype]]\nnames = ["int64"]\nusage = "arithmetic"\nstate = "unknown"\nnote = "rarely"')
+    assert "the text computes in int64: rarely" in found("triton", rarely, language="3.1").notes
 
 
 # --- the report -------------------------------------------------------------------------------------------------------
