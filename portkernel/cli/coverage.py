@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .. import config
@@ -31,6 +32,7 @@ from . import program as programs
 PLAIN_EVERY = 10
 """Percent between two lines of progress where there is no terminal to draw a bar on."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_FILES = ("formats", "files", "update", "summary", "baseline")
 _OLD = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -182,12 +184,19 @@ def journal_path() -> Path:
     return folder / "coverage" / "journal.jsonl"
 
 
+def _given() -> tuple[str, ...]:
+    """The options that the user wrote, for the record: results may depend on them, files written do not."""
+    context = click.get_current_context()
+    given = [n for n in context.params if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+    return tuple(f"--{n.replace('_', '-')}={context.params[n]}" for n in given if n not in _FILES)
+
+
 def _measured(options: dict[str, Any], rows: tuple[Row, ...], selection: Selection) -> Report:
     """The report of a run, whole or up to Ctrl-C."""
     out = console()
     journal = Journal(journal_path(), options["resume"])
     budget = selection.depth.value if options["budget"] is None else options["budget"]
-    settings = Options(options["workers"], options["seconds"], budget, tuple(sys.argv[2:]))
+    settings = Options(options["workers"], options["seconds"], budget, _given())
     run = Run(rows, ask(), selection, journal, settings)
     columns = (TextColumn("{task.description:<48}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
                TextColumn("left:"), TimeRemainingColumn())  # fmt: skip

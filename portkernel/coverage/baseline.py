@@ -104,6 +104,7 @@ def compare(before: States, report: Report, partial: bool = False) -> Comparison
     """
     after = {cell.key: cell for cell in report.cells}
     columns = {column.id for column in report.columns}
+    known = {(row.id, dtype) for row in report.rows for dtype in row.dtypes}
     found: dict[str, list[Change]] = {n: [] for n in ("improved", "regressed", "new", "gone", "unmeasured")}
     for key, cell in after.items():
         kind = _kind(before.get(key), cell)
@@ -111,7 +112,8 @@ def compare(before: States, report: Report, partial: bool = False) -> Comparison
             found[kind].append(Change(key, before.get(key), cell.state, cell.outcome.reason))
     for key, state in before.items():
         if key not in after and state is not State.UNTESTED:
-            kind = "unmeasured" if partial or key[2] not in columns else "gone"
+            is_gone = key[2] in columns and key[:2] not in known and not partial
+            kind = "gone" if is_gone else "unmeasured"
             found[kind].append(Change(key, state, None))
     return Comparison(**{name: tuple(changes) for name, changes in found.items()})
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from .states import State
 
+KERNELS = "kernels/"
+"""The ids of kernels' rows begin with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -25,6 +28,9 @@ class Row:
 
     @property
     def id(self) -> str:
+        """``matmul``, ``matmul[transposed]``, ``kernels/matmul``: an operator and a kernel may have the same name."""
+        if self.kind == "kernel":
+            return KERNELS + self.name
         return f"{self.name}[{self.variant}]" if self.variant else self.name
 
 
@@ -212,7 +218,7 @@ class Report:
     missing: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Backends without a device here: why, and what would give them one."""
     left_out: int = 0
-    """Cells of the rows, dtypes and columns that the depth of the run does not try: untested, and not among ``cells``."""
+    """Cells of the rows, dtypes and columns that the run left out or did not reach: untested, and not among ``cells``."""
 
     @property
     def untested(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from .model import Cell, Column, Percentage, Row
-from .sets import onnx_implemented, sets
+from .sets import aten_by_operator, onnx_implemented, sets
 from .states import State
 
 _VERB = {
@@ -27,9 +27,11 @@ def percentages(rows: Sequence[Row], columns: Sequence[Column], cells: Sequence[
     tried = {cell.column for cell in cells if cell.state is not State.UNTESTED}
     for column in (None, *(c for c in columns if c.id in tried)):
         found += _shares(rows, column, covered(rows, cells, column.id if column else ""))
-    onnx = sets()["onnx"]
+    implemented, onnx = onnx_implemented(), sets()["onnx"]
+    if implemented is None:
+        return tuple(found)
     what = f"{onnx.what} that the ONNX backend implements with operators of portkernel, of all {len(onnx.names)}"
-    return (*found, Percentage("onnx", what, "", len(onnx_implemented()), len(onnx.names)))
+    return (*found, Percentage("onnx", what, "", len(implemented), len(onnx.names)))
 
 
 def covered(rows: Sequence[Row], cells: Iterable[Cell], column: str) -> set[str]:
@@ -54,7 +56,6 @@ def _shares(rows: Sequence[Row], column: Column | None, good: set[str]) -> list[
     served = {overload for row in rows if row.name in good for overload in row.aten}
     what = f"operators of portkernel that {verb}, of the {len(names)} asked for"
     also = f"{core.what} that the PyTorch integration computes with such operators, of all {len(core.names)}"
-    return [
-        Percentage("operators", what, where, len(good), len(names)),
-        Percentage("aten-core", also, where, len(served), len(core.names)),
-    ]
+    ours = Percentage("operators", what, where, len(good), len(names))
+    theirs = Percentage("aten-core", also, where, len(served), len(core.names))
+    return [ours, theirs] if aten_by_operator() is not None else [ours]

@@ -73,6 +73,8 @@ class Plan:
         return tuple(s for batches in (self.probes, self.checked, self.measured) for b in batches for s in b.steps)
 
 
+COMMON = ("float32", "float16", "float64", "int32", "bfloat16", "int8", "int64", "bool", "uint8")
+"""The dtypes that most work is done in, in the order in which they are tried."""
 MODE = {"device": "run", "interpreter": "run", "compiler": "compile"}
 """How a column of a kind is tried."""
 
@@ -81,7 +83,7 @@ def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selecti
     """The steps for ``rows`` on ``columns``, the most telling first. ``scratch`` holds the compile caches of the probes."""
     here = [column for column in columns if selection.column(column)]
     firsts = _firsts(columns)
-    checked: dict[int, list[Batch]] = {}
+    checked: dict[tuple[int, int], list[Batch]] = {}
     measured: list[Batch] = []
     left_out = 0
     for row in filter(selection.row, rows):
@@ -97,12 +99,17 @@ def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selecti
                 elif not selection.cells or step.id in selection.cells:
                     steps.setdefault(tier, []).append(step)
             for tier, some in steps.items():
-                checked.setdefault(tier, []).append(Batch(tuple(some)))
+                checked.setdefault((tier, _place(dtype)), []).append(Batch(tuple(some)))
                 timed = tuple(_measurement(s) for s in some if tier in selection.timed and s.column.kind == "device")
                 measured += [Batch(timed)] if timed else []
     probes = () if selection.cells else tuple(_probes(here, selection, scratch))
     ordered = tuple(batch for _, batches in sorted(checked.items()) for batch in batches)
     return Plan(probes, ordered, tuple(measured), left_out)
+
+
+def _place(dtype: str) -> int:
+    """Within a tier all rows come with one dtype before any comes with the next."""
+    return COMMON.index(dtype) if dtype in COMMON else len(COMMON)
 
 
 def _firsts(columns: Sequence[Column]) -> set[str]:

@@ -23,7 +23,7 @@ def all_rows() -> tuple[Row, ...]:
 
 
 def _operators() -> Iterator[Row]:
-    aten = aten_by_operator()
+    aten = aten_by_operator() or {}
     for name, operator in registered().items():
         dtypes = dtypes_of(name)
         for variant in variants_of(name, dtypes):

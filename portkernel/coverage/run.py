@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..errors import SettingError
 from . import places
 from .journal import Journal
 from .model import Cell, Column, Outcome, ProbeResult, Report, Row, Step
@@ -18,7 +19,6 @@ from .plan import Plan, Selection, make_plan
 from .pool import Batch, Pool
 from .probes import degrade, result
 from .provenance import made, now
-from .states import State
 
 Progress = Callable[[int, int, Step], None]
 """Called after each step with the work done, all work (both in weights of steps), and the step."""
@@ -52,6 +52,12 @@ class Run:
         self._scratch = tempfile.TemporaryDirectory(prefix="portkernel-coverage-")
         self.plan: Plan = make_plan(self._rows, self._columns, selection, Path(self._scratch.name))
         self.complete = False
+        unknown = set(selection.cells) - {s.id for s in self.plan.steps}
+        if unknown:
+            raise SettingError(
+                f"--cell: expected a cell of this machine, got {', '.join(sorted(unknown))}",
+                hint="a cell is called row:dtype@column, as matmul[transposed]:float16@opencl/pocl",
+            )
 
     def perform(self, progress: Progress | None = None) -> None:
         """Perform what is not done yet. KeyboardInterrupt leaves what was found in place and in the journal."""
@@ -101,8 +107,8 @@ class Run:
 
     def report(self) -> Report:
         """Everything found so far; what was not reached is untested."""
-        why = "no time was left: --resume goes on" if self.complete else "interrupted"
-        cells = gather(self._rows, self._columns, self.plan, self._outcomes, why)
+        cells = gather(self._rows, self._columns, self.plan, self._outcomes)
+        reachable = sum(len(batch.steps) for batch in self.plan.checked)
         probes = self._probes()
         cells = degrade(cells, probes)
         seconds = time.perf_counter() - self._clock
@@ -114,20 +120,19 @@ class Run:
             cells=cells,
             probes=probes,
             percentages=percentages(self._rows, shown, cells),
-            left_out=self.plan.left_out,
+            left_out=self.plan.left_out + reachable - len(cells),
             missing=places.missing(self._found),
         )
 
 
 def gather(
-    rows: Sequence[Row], columns: Sequence[Column], plan: Plan, outcomes: Mapping[str, tuple[Outcome, str]], why: str
+    rows: Sequence[Row], columns: Sequence[Column], plan: Plan, outcomes: Mapping[str, tuple[Outcome, str]]
 ) -> tuple[Cell, ...]:
-    """A cell for each row, dtype and column, in that order; ``why`` is the reason of those that
-    were not reached; a measurement joins the run that it measured."""
+    """A cell for each row, dtype and column that was reached, in that order; a measurement joins the run that it measured."""
     times = {s.cell: outcomes[s.key][0] for b in plan.measured for s in b.steps if s.key in outcomes}
     cells: list[Cell] = []
-    for step in (s for batch in plan.checked for s in batch.steps):
-        outcome, date = outcomes.get(step.key, (Outcome(State.UNTESTED, why), ""))
+    for step in (s for batch in plan.checked for s in batch.steps if s.key in outcomes):
+        outcome, date = outcomes[step.key]
         cell = Cell(*step.cell, outcome, date)
         timed = times.get(step.cell)
         cells.append(cell.timed(timed) if timed is not None and timed.state.ran and cell.state.ran else cell)

@@ -32,10 +32,10 @@ def sets() -> dict[str, OperatorSet]:
 
 
 @cache
-def aten_by_operator() -> dict[str, tuple[str, ...]]:
-    """Core ATen overloads by the operator of ours that computes them; empty without PyTorch."""
+def aten_by_operator() -> dict[str, tuple[str, ...]] | None:
+    """Core ATen overloads by the operator of ours that computes them; None without PyTorch."""
     if find_spec("torch") is None:
-        return {}
+        return None
     table = import_module("portkernel.integrations.torch.aten").TABLE
     core = sets()["aten-core"].names
     found: dict[str, list[str]] = {}
@@ -47,10 +47,10 @@ def aten_by_operator() -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def onnx_implemented() -> frozenset[str]:
-    """The ONNX operators that the integration implements in some version; empty without the onnx package."""
+def onnx_implemented() -> frozenset[str] | None:
+    """The ONNX operators that the integration implements in some version; None without the onnx package."""
     if find_spec("onnx") is None:
-        return frozenset()
+        return None
     registry = import_module("portkernel.integrations.onnx.registry")
     import_module("portkernel.integrations.onnx.operators")
     return frozenset(name for domain, name in registry.TABLE if not domain) & sets()["onnx"].names

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from .. import catalog
 from ..catalog import Case, Entry, Problem
 from ..dtypes import as_dtype
+from .model import KERNELS
 
 Array = NDArray[Any]
 Item = TypeVar("Item")
@@ -100,7 +101,7 @@ def spread(trials: Sequence[Item], most: int) -> list[Item]:
 def trials(kind: str, row: str, dtype: str) -> list[Trial]:
     """The trials of a row by its id. Raises ``KeyError`` for a row that is not there."""
     if kind == "kernel":
-        return kernel_trials(catalog.find(row), dtype)
+        return kernel_trials(catalog.find(row.removeprefix(KERNELS)), dtype)
     from .operators import operator_trials
 
     return operator_trials(row, dtype)

@@ -54,6 +54,12 @@ def test_what_this_machine_or_run_does_not_have_is_not_gone() -> None:
     assert not found.gone and not found.regressed and len(found.unmeasured) == 1
 
 
+def test_what_a_run_did_not_reach_is_not_gone() -> None:
+    report = make_report(cell(State.NATIVE), cell(State.NATIVE, dtype="int8", column=SM90))
+    found = baseline.compare({("k", "int8", POCL.id): State.NATIVE, ("k", "int16", POCL.id): State.NATIVE}, report)
+    assert [c.key[1] for c in found.unmeasured] == ["int8"] and [c.key[1] for c in found.gone] == ["int16"]
+
+
 def test_both_forms_are_read(tmp_path: Path) -> None:
     report = make_report(*EVERY_STATE)
     states = baseline.states_of(report)

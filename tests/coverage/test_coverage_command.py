@@ -47,7 +47,8 @@ def test_a_real_run_writes_every_file(tmp_path: Path, monkeypatch: pytest.Monkey
     (plain,) = (c for c in document["cells"] if c["row"] == "add")
     assert plain["state"] == "native" and sum(plain["launches"].values()) >= 1 and plain["errors"]["cases"] >= 1
     assert plain["peer"] == "numpy" and plain["ratio"] > 0
-    assert document["made"]["command"] and all(file.stat().st_size for file in files)
+    assert document["made"]["command"] == ["--ops=add", "--dtypes=float32", "--backends=numpy"]
+    assert all(file.stat().st_size for file in files)
     assert "### Coverage:" in (tmp_path / "s.md").read_text() and "add" in result.output
 
 
@@ -115,6 +116,13 @@ def test_resume_without_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(COMMAND, "ask", lambda: HERE)
     result = run("--resume")
     assert result.exit_code == 2 and "expected an interrupted run" in result.output
+
+
+def test_an_unknown_cell_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(COMMAND, "journal_path", lambda: tmp_path / "journal.jsonl")
+    monkeypatch.setattr(COMMAND, "ask", lambda: HERE)
+    result = run("--cell", "add:float32@opencl/nowhere")
+    assert result.exit_code == 2 and "got add:float32@opencl/nowhere" in result.output
 
 
 def test_rows_are_all_operators_and_the_kernels_that_none_reaches() -> None:

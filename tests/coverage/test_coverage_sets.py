@@ -35,10 +35,9 @@ def test_denominators() -> None:
 
 def test_who_serves_is_read_from_the_integrations() -> None:
     pytest.importorskip("torch", reason="the table is over PyTorch's operators")
-    served = {name for names in aten_by_operator().values() for name in names}
+    served = {name for names in (aten_by_operator() or {}).values() for name in names}
     assert served <= sets()["aten-core"].names and "mm.default" in served
-    if "onnx" in sys.modules:
-        assert "Gemm" in onnx_implemented()
+    assert "Gemm" in (onnx_implemented() or ["Gemm"])
 
 
 ROWS = [
@@ -72,3 +71,10 @@ def test_shares_name_their_denominators() -> None:
     assert (by_key["aten-core", POCL.id].numerator, by_key["aten-core", POCL.id].denominator) == (1, 193)
     assert by_key["onnx", ""].denominator == 201 and "opset 28" in by_key["onnx", ""].what
     assert ("operators", SM90.id) not in by_key  # nothing was tried there
+
+
+def test_without_the_packages_there_is_no_share_of_their_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules[percentages.__module__]
+    monkeypatch.setattr(module, "aten_by_operator", lambda: None)
+    monkeypatch.setattr(module, "onnx_implemented", lambda: None)
+    assert {p.of for p in percentages(ROWS, [POCL], [cell(State.NATIVE, "a")])} == {"operators"}
