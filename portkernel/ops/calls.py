@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from .. import config
@@ -17,10 +17,12 @@ from ..errors import (
     UnsupportedDTypeError,
     UnsupportedOpError,
 )
-from ..runtime.observation import OBSERVED, Run
+from ..runtime.observation import OBSERVED, Run, probing
 from ..runtime.route import REFERENCE, check_backend, reference_reaches
 from ..runtime.statistics import COUNTERS
 from .arguments import Arguments, gather
+from .outputs import check_outputs, fill
+from .table import EVERYWHERE
 
 if TYPE_CHECKING:
     from .operator import Operator
@@ -72,9 +74,7 @@ def prepared(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arg
     try:
         op.signature.bind(*args, **kwargs)
     except TypeError as e:
-        missing = [n for n in _ROUTE if n in kwargs and n not in op.signature.parameters]
-        if not missing:
-            raise ArgumentError(f"{op.name}(): {e}", hint=f"it is {op.name}{shown(op)}") from None
+        raise ArgumentError(f"{op.name}(): {e}", hint=f"it is {op.name}{shown(op)}") from None
     return gather(op, args, kwargs)
 
 
@@ -95,13 +95,23 @@ def _check_route(op: Operator, kwargs: dict[str, Any]) -> None:
 
 
 def invoke(op: Operator, given: Arguments) -> Any:
-    """The host function's result; ``backend`` and ``device`` reach also a function that does not take them."""
-    lacking = {n: given.kwargs[n] for n in _ROUTE if n in given.kwargs and n not in op.signature.parameters}
-    if not lacking:
-        return op.function(*given.args, **given.kwargs)
-    settings = {n: v for n, v in lacking.items() if v is not None}
-    with config.override(**settings):
-        return op.function(*given.args, **{n: v for n, v in given.kwargs.items() if n not in lacking})
+    """The host function's result; ``out``, ``backend`` and ``device`` work also where the function does not take them."""
+    rest = {n: v for n, v in given.kwargs.items() if n in op.own or n not in EVERYWHERE}
+    if len(rest) == len(given.kwargs):
+        return op.function(*given.args, **rest)
+    settings = {n: str(v) for n, v in given.kwargs.items() if n in _ROUTE and n not in op.own and v is not None}
+    out = None if "out" in op.own else given.kwargs.get("out")
+    with config.override(**settings) if settings else nullcontext():
+        if out is None:
+            return op.function(*given.args, **rest)
+        with probing(_ignore):
+            like = op.function(*given.args, **rest)
+        check_outputs(op.name, out, like)
+        return fill(out, op.function(*given.args, **rest))
+
+
+def _ignore(*launch: Any) -> None:
+    """A launch that is not made."""
 
 
 def _with_fallback(op: Operator, given: Arguments) -> Any:

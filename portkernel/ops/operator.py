@@ -13,13 +13,13 @@ from ..dtypes import DType
 from ..runtime.observation import OBSERVED
 from . import calls
 from .replay import Replays
-from .table import Row
+from .table import EVERYWHERE, Row
 
 
 class Operator:
     """Call it with arrays of any library: ``pk.ops.softmax(x, axis=-1)``.
 
-    Besides its own arguments it takes ``out=`` where its function has it, ``backend=`` and ``device=``.
+    Besides its own arguments it takes ``out=`` (a tuple where it gives several arrays), ``backend=`` and ``device=``.
     """
 
     def __init__(
@@ -42,9 +42,18 @@ class Operator:
         return found
 
     @cached_property
+    def own(self) -> frozenset[str]:
+        """The names of the host function's own parameters."""
+        return frozenset(inspect.signature(self.function).parameters)
+
+    @cached_property
     def signature(self) -> inspect.Signature:
-        """The signature of the host function."""
-        return inspect.signature(self.function)
+        """The signature of the host function, with ``out``, ``backend`` and ``device``, which every operator takes."""
+        found = inspect.signature(self.function)
+        given = [*found.parameters.values()]
+        kind = inspect.Parameter.KEYWORD_ONLY
+        given += [inspect.Parameter(n, kind, default=None) for n in EVERYWHERE if n not in found.parameters]
+        return found.replace(parameters=given)
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:

@@ -14,8 +14,7 @@ from ..backends.base import Support
 from ..dtypes import DType, as_dtype
 from ..errors import ArgumentDTypeError, ArgumentTypeError, DTypeError, LaunchError, PortkernelError, TargetError
 from ..ir import Func, Op, walk
-from ..runtime import reasons
-from ..runtime import inspection
+from ..runtime import inspection, reasons
 from ..runtime.observation import probing
 from ..runtime.route import REFERENCE, check_backend
 from .calls import invoke, prepared, watched
@@ -148,8 +147,8 @@ def supports(
     the target, and none is compiled. ``emulated``: the dtype's arithmetic is done in a wider type there.
 
     >>> import portkernel as pk
-    >>> pk.supports("softmax", dtype="int8").reason
-    'softmax(): x: expected float32, float64, float16, bfloat16, got int8'
+    >>> pk.supports("softmax", dtype="int8").state
+    'unsupported'
     """
     op = find(name) if isinstance(name, str) else name
     chosen = backend or config.get().backend or reasons.default_backend()

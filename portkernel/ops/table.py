@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+EVERYWHERE = ("out", "backend", "device")
+"""What every operator takes, also one whose host function does not."""
 OWN = "portkernel"
 NUMPY = "numpy"
 TORCH = "torch.nn.functional"

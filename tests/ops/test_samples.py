@@ -23,6 +23,8 @@ def test_every_operator_has_samples() -> None:
 def test_operator(name: str, backend: str) -> None:
     found = samples(name, "int32" if name in INTEGERS else "float32")
     assert found
+    if backend == "opencl":  # a compilation each: the coverage report tries them all
+        found = found[:1]
     worst = {}
     for sample in found:
         got = pk.ops.find(name)(*sample.args, **sample.kwargs, backend=backend)

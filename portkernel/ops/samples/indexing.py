@@ -83,6 +83,59 @@ def _scatter(dtype: DType, rng: np.random.Generator) -> Iterator[Sample]:
         yield sample_of(label, (x, axis, index, source), {}, reference, bound, "axis" if axis == 0 else "")
 
 
+def _put(dtype: DType, rng: np.random.Generator) -> Iterator[Sample]:
+    for label, x, axis, features in _inputs(dtype, rng):
+        shape = tuple(3 if a == axis else n for a, n in enumerate(x.shape))
+        index = np.argsort(rng.random(x.shape), axis).take(range(3), axis)  # each place once
+        source = sample(rng, shape, dtype)
+
+        def reference(x: Array = x, i: Array = index, s: Array = source, a: int = axis) -> Array:
+            out = exact(x).copy()
+            np.put_along_axis(out, i, exact(s), a)
+            return out
+
+        yield sample_of(label, (x, index, source, axis), {}, reference, None, features)
+
+
+def _resample(dtype: DType, rng: np.random.Generator) -> Iterator[Sample]:
+    for label, x, axis, features in _inputs(dtype, rng):
+        index = rng.integers(0, x.shape[axis], (2, 7))
+        weights = rng.random((2, 7)).astype(working(dtype).np)
+
+        def reference(of: Any = exact, x: Array = x, i: Array = index, w: Array = weights, a: int = axis) -> Array:
+            taps = np.moveaxis(of(x), a, -1)[..., i] * w.astype(np.float64)
+            return np.moveaxis(taps.sum(-2), -1, a)
+
+        def bound(want: Array, reference: Any = reference) -> Array:
+            return gamma(3, working(dtype)) * reference(lambda t: np.abs(exact(t))) + rounding(want, dtype)
+
+        yield sample_of(label, (x, index, weights, axis), {}, reference, bound, features)
+
+
+def _suppress(dtype: DType, rng: np.random.Generator) -> Iterator[Sample]:
+    overlap = rng.random((2, 33, 33)).astype(dtype.np)
+
+    def reference() -> Array:
+        keep = np.ones((2, 33), np.bool_)
+        wide = exact(overlap)
+        for j in range(33):
+            before = keep[:, :j] & (wide[:, :j, j] > 0.75)
+            keep[:, j] = ~before.any(axis=1)
+        return keep
+
+    yield sample_of("two images", (overlap, 0.75), {}, reference)
+
+
+def _det(dtype: DType, rng: np.random.Generator) -> Iterator[Sample]:
+    x = sample(rng, (3, 5, 5), dtype)
+    wide = exact(x).astype(np.float64)
+    size = np.prod(np.linalg.norm(wide, axis=-1), axis=-1)
+    yield sample_of(
+        "batch", (x,), {}, lambda: np.linalg.det(wide),
+        lambda want: 25 * 16 * working(dtype).eps * size + rounding(want, dtype),
+    )  # fmt: skip
+
+
 MAKERS: dict[str, Maker] = {
     "take": partial(_take, False),
     "index_select": partial(_take, True),
@@ -92,4 +145,8 @@ MAKERS: dict[str, Maker] = {
     "embedding_gradient": _embedding_gradient,
     "scatter_add": _scatter,
     "index_add": _scatter,
+    "put_along_axis": _put,
+    "resample": _resample,
+    "greedy_suppress": _suppress,
+    "det": _det,
 }
