@@ -34,23 +34,13 @@ class Evidence:
 
 
 def observe(call: Callable[[], Result]) -> tuple[Result, Evidence]:
-    """The result of ``call`` and what the counters of this process say of it."""
-    launches, fallbacks = _counts()
+    """The result of ``call`` and what ``pk.stats()`` says of it."""
+    before = statistics.snapshot()
     result = call()
-    launches_after, fallbacks_after = _counts()
-    new = {key: n - launches.get(key, 0) for key, n in launches_after.items() if n > launches.get(key, 0)}
-    said = tuple(reason for reason, n in fallbacks_after.items() if n > fallbacks.get(reason, 0))
-    return result, Evidence(new, said)
-
-
-def _counts() -> tuple[dict[tuple[str, str], int], dict[str, int]]:
-    stats = statistics.snapshot()
-    launches: dict[tuple[str, str], int] = {}
-    for key, n in stats.launches.items():
-        *_, kernel, backend = key
-        launches[kernel, backend] = launches.get((kernel, backend), 0) + n
-    said = {reason if isinstance(reason, str) else ": ".join(reason): n for reason, n in stats.fallbacks.items()}
-    return launches, said
+    after = statistics.snapshot()
+    launches = {key: n - before.launches.get(key, 0) for key, n in after.launches.items()}
+    said = tuple(reason for reason, n in after.fallbacks.items() if n > before.fallbacks.get(reason, 0))
+    return result, Evidence({key: n for key, n in launches.items() if n}, said)
 
 
 @dataclass(frozen=True, slots=True)
