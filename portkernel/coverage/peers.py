@@ -133,9 +133,36 @@ def _torch_peer(name: str, follows: str, sample: Sample) -> Peer | None:
     torch, function = sys.modules["torch"], getattr(functions, name, None)
     if function is None:
         return None
+    return _bound(torch, function, sample, {})
+
+
+def _own_peer(name: str, follows: str, sample: Sample) -> Peer | None:
+    """PyTorch's word for an operator whose arguments are called otherwise there."""
+    if name not in _OWN:
+        return None
+    module, names = _OWN[name]
+    try:
+        functions = import_module(module)
+    except ImportError:
+        return None
+    return _bound(sys.modules["torch"], getattr(functions, name), sample, names)
+
+
+def _bound(torch: Any, function: Callable[..., object], sample: Sample, names: Mapping[str, str]) -> Peer:
     args = [_tensor(torch, a) for a in sample.args]
-    kwargs = {key: _tensor(torch, a) for key, a in sample.kwargs.items()}
+    kwargs = {names.get(key, key): _tensor(torch, a) for key, a in sample.kwargs.items()}
     return "torch", lambda: function(*args, **kwargs)
+
+
+_OWN: dict[str, tuple[str, Mapping[str, str]]] = {
+    "softmax": ("torch.nn.functional", {"axis": "dim"}),
+    "log_softmax": ("torch.nn.functional", {"axis": "dim"}),
+    "logsumexp": ("torch", {"axis": "dim", "keepdims": "keepdim"}),
+    "var_mean": ("torch", {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}),
+    "cummax": ("torch", {"axis": "dim"}),
+    "topk": ("torch", {"axis": "dim"}),
+}
+"""Module of PyTorch's function of the same name, and its names of our arguments."""
 
 
 def _tensor(torch: Any, value: Any) -> Any:
@@ -147,4 +174,8 @@ def _tensor(torch: Any, value: Any) -> Any:
     return torch.from_numpy(value.copy(order="K"))
 
 
-_PEER_LIBRARIES: dict[str, Callable[[str, str, Sample], Peer | None]] = {"numpy": _numpy_peer, "torch": _torch_peer}
+_PEER_LIBRARIES: dict[str, Callable[[str, str, Sample], Peer | None]] = {
+    "numpy": _numpy_peer,
+    "torch": _torch_peer,
+    "portkernel": _own_peer,
+}

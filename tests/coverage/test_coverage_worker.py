@@ -160,3 +160,20 @@ def test_merging_keeps_the_case_closest_to_its_bound() -> None:
     merged = judge.merge(Errors(0.5, 9.0, 0, 1, 1e-3, "near", 1), Errors(0.1, 1.0, 7, 0, 1.0, "far", 1))
     assert merged == Errors(0.5, 9.0, 7, 1, 1e-3, "near", 2)
     assert np.isnan(judge.merge(Errors(0.5), Errors(float("nan"), case="nan")).of_bound)
+
+
+# --- peers --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "peer"), [("add", "numpy"), ("gelu", "torch"), ("softmax", "torch"), ("elementwise", "")]
+)
+def test_peers_are_those_whose_words_an_operator_follows(name: str, peer: str) -> None:
+    pytest.importorskip("torch", reason="a peer")
+    from portkernel.coverage.operators import operator_trials
+
+    trial = operator_trials(name, "float32")[0]
+    assert trial.peer_name == peer and (trial.peer is not None) == bool(peer)
+    if trial.peer is not None:
+        bound = trial.bound()["out"]
+        assert np.all(np.abs(np.asarray(trial.peer()) - trial.reference()["out"]) <= 64 * np.maximum(bound, 1e-6))
