@@ -178,6 +178,6 @@ def test_out_also_where_results_are_several(name: str) -> None:
             o[...] = 0
         got = op(*sample.args, **sample.kwargs, out=given, backend="numpy")
         assert all(a is b for a, b in zip(got if several else (got,), out, strict=True)) and sample.check(got) <= 1
-    wrong = np.zeros(3, np.int16)
+    wrong = tuple(np.zeros(3, np.int16) for _ in out)
     with pytest.raises(pk.errors.LaunchError, match=rf"^{name}\(\): out: expected"):
-        op(*sample.args, **sample.kwargs, out=(wrong,) * len(out) if several else wrong, backend="numpy")
+        op(*sample.args, **sample.kwargs, out=wrong if several else wrong[0], backend="numpy")

@@ -91,7 +91,7 @@ def test_a_complex_array_is_refused_by_name(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_an_array_of_objects_a_string_or_a_masked_array_is_refused_by_name(name: str) -> None:
     sample = first(name)
-    for make in (lambda x: x.astype(object), lambda x: "array", lambda x: np.ma.masked_array(x)):
+    for make in (lambda x: x.astype(object), lambda x: "array", np.ma.masked_array):
         with pytest.raises(
             (ArgumentDTypeError, ArgumentTypeError, ArgumentError, ArgumentShapeError), match=rf"^{name}\(\): "
         ):
