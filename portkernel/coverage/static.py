@@ -119,7 +119,7 @@ def judge(row: Row, dtype: str, column: Column, route: TargetRoute, device: Prof
                 launch.kernel, launch.args, launch.constants, column.backend, column.target, where
             )
         except (TargetError, ArgumentDTypeError, DTypeError) as error:
-            return Outcome(State.UNSUPPORTED, _with_emulation(error), launches=names)
+            return Outcome(State.UNSUPPORTED, _refusal(error, device), launches=names)
         except PortkernelError as error:
             return Outcome(State.WRONG, summary(error), launches=names)
         found += check(text, device, route, launch.grid)
@@ -139,12 +139,15 @@ def _launches(row: Row, dtype: str, backend: str) -> list[Launch]:
         return describe(lambda: trial.run({"backend": "numpy"}))
 
 
-def _with_emulation(error: PortkernelError) -> str:
-    """The refusal, and what would have to be emulated."""
+def _refusal(error: PortkernelError, device: Profile) -> str:
+    """What refused the text, and what follows: what would have to be emulated, what is only not known."""
     said = summary(error)
-    if isinstance(error, UnsupportedDTypeError):
-        said += "; it would have to be emulated by arithmetic that the chip has, which portkernel does not do"
-    return said
+    if not isinstance(error, UnsupportedDTypeError):
+        return said
+    if "atomics" in error.message:
+        known = "features" in device.compiler
+        return said if known else f"{said}; whether the chip has them is not known: taken to have none"
+    return f"{said}; it would have to be emulated by arithmetic that the chip has, which portkernel does not do"
 
 
 def _compiled(launches: Sequence[Launch], column: Column) -> tuple[State, str]:

@@ -14,7 +14,7 @@ from portkernel.coverage.document import schema, to_json
 from portkernel.coverage.model import Report, Row
 from portkernel.coverage.plan import Depth, Selection
 from portkernel.coverage.states import State
-from portkernel.coverage.static import WORDS, static_report
+from portkernel.coverage.static import WORDS, _refusal, static_report
 from portkernel.coverage.static_checks import Findings, check
 from portkernel.runtime import inspection
 from portkernel.targets import language, read
@@ -187,6 +187,13 @@ def test_float64_where_a_chip_has_none() -> None:
 def test_a_chip_without_64_bit_integers_refuses_addresses() -> None:
     (cell,) = report("enflame-gcu300", ADD).cells
     assert cell.state is State.UNSUPPORTED and "int64" in cell.outcome.reason
+
+
+def test_atomics_that_nothing_is_known_of() -> None:
+    error = errors.UnsupportedDTypeError("atomic_add(): x: expected a dtype with atomics on a chip, got int64")
+    assert _refusal(error, chip()).endswith("whether the chip has them is not known: taken to have none")
+    stated = chip(rest='[compiler]\nfeatures = ["mma"]')
+    assert _refusal(error, stated).endswith("got int64")
 
 
 def test_unknown_targets() -> None:
