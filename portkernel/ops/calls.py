@@ -11,9 +11,13 @@ from .. import config
 from ..errors import (
     ArgumentError,
     ArgumentTypeError,
+    DeviceAssertionError,
     FallbackError,
+    LaunchError,
+    NoDeviceError,
     PortkernelError,
     ResourceError,
+    TargetError,
     UnsupportedDTypeError,
     UnsupportedOpError,
 )
@@ -29,9 +33,11 @@ if TYPE_CHECKING:
 
 _LACKING = (UnsupportedDTypeError, UnsupportedOpError, ResourceError)
 """What a target cannot do, found before anything is launched."""
+_ABOUT_CALLS = (LaunchError, TargetError, FallbackError, NoDeviceError, DeviceAssertionError)
+"""Errors that speak of a function called; those about a kernel's text speak of its own words."""
 _ROUTE = ("backend", "device")
 _PEERS_FIRST = ("input", "a", "self")
-"""What NumPy and PyTorch call the array that comes first, where we say x."""
+"""What NumPy and PyTorch call the array that comes first, where we have another name."""
 
 
 def run(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -68,7 +74,7 @@ def watched(op: Operator) -> Iterator[list[Run]]:
 def prepared(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """The arguments once they are checked, under our own names for them."""
     for peer in _PEERS_FIRST:
-        if peer in kwargs and not args and op.parameters[:1] == ("x",):
+        if peer in kwargs and not args and op.parameters and peer not in op.parameters:
             args, kwargs = (kwargs[peer],), {n: v for n, v in kwargs.items() if n != peer}
     _check_route(op, kwargs)
     try:
@@ -136,7 +142,7 @@ def _with_fallback(op: Operator, given: Arguments) -> Any:
 def named(op: Operator, error: PortkernelError) -> PortkernelError:
     """``error`` with the operator's name in place of that of a kernel or of an inner function."""
     head, found, rest = error.message.partition("(): ")
-    if found and head.isidentifier() and head != op.name:
+    if isinstance(error, _ABOUT_CALLS) and found and head.isidentifier() and head != op.name:
         error.message = f"{op.name}(): {rest}"
         error.args = (error.message,)
     return error

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import catalog
 from ..dtypes import DType
+from ..errors import PortkernelError
 from ..runtime.observation import OBSERVED
 from . import calls
 from .replay import Replays
@@ -99,4 +100,8 @@ class Operator:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         tracer = OBSERVED.tracer
-        return self.replays(args, kwargs) if tracer is None else tracer.call(self, args, kwargs)
+        try:
+            return self.replays(args, kwargs) if tracer is None else tracer.call(self, args, kwargs)
+        except PortkernelError as e:  # of a launch that was made again without the host function
+            calls.named(self, e)
+            raise

@@ -17,6 +17,7 @@ from portkernel.errors import (
     ArgumentError,
     ArgumentShapeError,
     ArgumentTypeError,
+    DeviceAssertionError,
     OverlapError,
     PortkernelError,
     UnknownBackendError,
@@ -192,6 +193,19 @@ def test_mistakes_are_named_before_a_launch(mistake: str) -> None:
     with pytest.raises(PortkernelError, match=rf"^{name}\(\): .*expected"):
         pk.ops.find(name)(*args, **kwargs)
     assert not pk.stats().launches
+
+
+@pytest.mark.parametrize("name", ["take", "index_select", "embedding", "gather"])
+def test_an_index_outside_is_named_by_the_operator_each_time(name: str) -> None:
+    x, good, bad = np.ones((3, 4), np.float32), np.array([[0, 1]]), np.array([[0, 9]])
+    arguments: dict[str, Any] = {
+        "take": lambda i: (x, i[0], 0), "index_select": lambda i: (x, 0, i[0]), "embedding": lambda i: (i, x),
+        "gather": lambda i: (x, 1, i),
+    }  # fmt: skip
+    for _ in range(4):  # the later ones without the host function
+        pk.ops.find(name)(*arguments[name](good), backend="numpy")
+        with pytest.raises(DeviceAssertionError, match=rf"^{name}\(\): .*an index outside"):
+            pk.ops.find(name)(*arguments[name](bad), backend="numpy")
 
 
 def test_names_of_other_libraries_for_the_first_array() -> None:
