@@ -105,7 +105,11 @@ class Outputs:
 @click.option("--cases", default=3, show_default=True, help="Cases of each cell to check; 0 for all.")
 @click.option("--workers", default=2, show_default=True, help="Worker processes; times are always taken alone.")
 @click.option("--seconds", default=60.0, show_default=True, help="Limit for each step; beyond it the cell is wrong.")
-@click.option("--budget", type=float, help="Seconds for the whole: 50 with --quick, 165 without, no end with --full.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(1),
+    help="Seconds for the whole: 50 with --quick, 165 without, no end with --full.",
+)
 @click.option(
     "--format",
     "formats",
@@ -202,12 +206,12 @@ def _measured(options: dict[str, Any], rows: tuple[Row, ...], selection: Selecti
                TextColumn("left:"), TimeRemainingColumn())  # fmt: skip
     said = 0
     with Progress(*columns, console=out, transient=True) as bar:
-        task = bar.add_task("starting", total=None)
+        task = bar.add_task("starting", total=1.0)
 
-        def progress(done: int, total: int, step: Step) -> None:
+        def progress(done: float, step: Step) -> None:
             nonlocal said
-            bar.update(task, completed=done, total=total, description=f"{step.mode} {step.id}"[:48])
-            percent = 100 * done // total
+            bar.update(task, completed=done, description=f"{step.mode} {step.id}"[:48])
+            percent = int(100 * done)
             if not out.is_terminal and percent >= said + PLAIN_EVERY:
                 said = percent - percent % PLAIN_EVERY
                 click.echo(f"{said} %", err=True)

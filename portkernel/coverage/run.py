@@ -20,8 +20,8 @@ from .pool import Batch, Pool
 from .probes import degrade, result
 from .provenance import made, now
 
-Progress = Callable[[int, int, Step], None]
-"""Called after each step with the work done, all work (both in weights of steps), and the step."""
+Progress = Callable[[float, Step], None]
+"""Called after each step with how far the run is, from 0 to 1, and the step."""
 TIMING = 0.15
 """The share of the time that is kept for timing."""
 WEIGHT = {"run": 2, "compile": 4, "measure": 1, "probe": 2}
@@ -71,7 +71,8 @@ class Run:
             self._journal.note(step, outcome, date)
             work += WEIGHT[step.mode]
             if progress is not None:
-                progress(work, total, step)
+                spent = (time.perf_counter() - self._clock) / self._options.budget
+                progress(min(1.0, max(work / total, spent)), step)
 
         try:
             limit, end = self._options.seconds, self._clock + self._options.budget
