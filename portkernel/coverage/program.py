@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from ..errors import ArgumentError, PortkernelError
 from ..integrations.observed import Launch, Observed
@@ -55,14 +54,21 @@ class Program:
         """Calls covered and in all, FLOPs covered and in all, of those that compute."""
         mine = [c for c in self.calls if c.computes]
         good = [c for c in mine if _good(c.states.get(backend))]
-        return sum(c.count for c in good), sum(c.count for c in mine), sum(c.flops for c in good), sum(c.flops for c in mine)
+        return (
+            sum(c.count for c in good),
+            sum(c.count for c in mine),
+            sum(c.flops for c in good),
+            sum(c.flops for c in mine),
+        )
 
 
 def _good(found: tuple[State, str] | None) -> bool:
     return found is not None and (found[0].covered or found[0] is State.EMITTED)
 
 
-def examine(name: str, dims: Mapping[str, int], backends: Sequence[str] = EMITTED_FOR, target: str | None = None) -> Program:
+def examine(
+    name: str, dims: Mapping[str, int], backends: Sequence[str] = EMITTED_FOR, target: str | None = None
+) -> Program:
     """The calls of an ONNX file (``.onnx``), a ``torch.export`` program (``.pt2``), or ``package.module:factory``.
 
     ``dims`` gives sizes to the named dimensions of a model that leaves them open. Raises ArgumentError for anything

@@ -136,7 +136,13 @@ def as_json(result: Scan) -> str:
 def as_text(result: Scan) -> str:
     """Two tables, of kernels and of built-ins, and a summary."""
     kernels = [
-        (f"{k.file}:{k.line}", k.name, k.dialect, str(sum(u.count for u in k.uses)), k.problem or ", ".join(k.missing) or "all")
+        (
+            f"{k.file}:{k.line}",
+            k.name,
+            k.dialect,
+            str(sum(u.count for u in k.uses)),
+            k.problem or ", ".join(k.missing) or "all",
+        )
         for k in result.kernels
     ]
     names = [
@@ -144,7 +150,10 @@ def as_text(result: Scan) -> str:
         for (dialect, name), (uses, kernels_, word) in result.names().items()
     ]
     parts = [
-        _table(("kernel at", "name", "dialect", "uses", "not here"), [(*r[:4], "—" if r[4] == "all" else r[4]) for r in kernels]),
+        _table(
+            ("kernel at", "name", "dialect", "uses", "not here"),
+            [(*r[:4], "—" if r[4] == "all" else r[4]) for r in kernels],
+        ),
         "",
         _table(("dialect", "built-in", "uses", "kernels", "here"), names),
         "",

@@ -69,7 +69,10 @@ def model(nodes: list[Any], inputs: dict[str, np.ndarray], outputs: list[str], *
     graph = helper.make_graph(
         nodes,
         "test",
-        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape) for n, x in inputs.items()],
+        [
+            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)
+            for n, x in inputs.items()
+        ],
         [onnx.ValueInfoProto(name=n) for n in outputs],
         [numpy_helper.from_array(x, n) for n, x in given.pop("constants", {}).items()],
     )
@@ -187,7 +190,9 @@ def test_a_missing_launch_is_no_pass() -> None:
     from portkernel.integrations.onnx import registry
 
     found = registry.TABLE[("", "Relu")]
-    fake = registry.Implementation("Relu", "", 1, registry.LATEST, lambda x: np.maximum(x, 0), registry.Work.KERNELS, False)
+    fake = registry.Implementation(
+        "Relu", "", 1, registry.LATEST, lambda x: np.maximum(x, 0), registry.Work.KERNELS, False
+    )
     case = next(c for c in node_cases() if c.name == "test_relu")
     registry.TABLE["", "Relu"] = [fake]
     try:

@@ -38,7 +38,9 @@ def test_put_takes_the_last_of_equals(axis: int, strided: bool) -> None:
     assert not np.shares_memory(got, x)
 
 
-@pytest.mark.parametrize(("mode", "fold"), [("sum", np.add), ("prod", np.multiply), ("max", np.maximum), ("min", np.minimum)])
+@pytest.mark.parametrize(
+    ("mode", "fold"), [("sum", np.add), ("prod", np.multiply), ("max", np.maximum), ("min", np.minimum)]
+)
 def test_put_combines_in_order(mode: str, fold: np.ufunc) -> None:
     x = RNG.integers(-5, 6, (3, 8)).astype(np.int32)
     indices, source = RNG.integers(0, 8, (3, 20)), RNG.integers(-5, 6, (3, 20)).astype(np.int32)

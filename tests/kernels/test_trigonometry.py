@@ -18,7 +18,9 @@ trigonometry = importlib.import_module("portkernel.kernels.trigonometry")
 OPENCL = pytest.param("opencl", marks=pytest.mark.skipif(not importlib.util.find_spec("pyopencl"), reason="no OpenCL"))
 RNG = np.random.default_rng(7)
 INSIDE = np.concatenate([RNG.uniform(-1, 1, 4000), [1, -1, 0, -0.0, 1e-6, -1e-20, 0.99999]]).astype(np.float32)
-WIDE = np.concatenate([RNG.standard_normal(4000) * 20, 10.0 ** RNG.uniform(-20, 20, 999), [0, -0.0, 88.5, 89.2, -89.0, 3e38]])
+WIDE = np.concatenate(
+    [RNG.standard_normal(4000) * 20, 10.0 ** RNG.uniform(-20, 20, 999), [0, -0.0, 88.5, 89.2, -89.0, 3e38]]
+)
 WIDE = np.concatenate([WIDE, -WIDE]).astype(np.float32)
 CASES = {
     "arcsin": INSIDE, "arccos": INSIDE, "arctanh": INSIDE, "arctan": WIDE, "arcsinh": WIDE, "sinh": WIDE, "cosh": WIDE,

@@ -19,13 +19,13 @@ Device = str
 _HOST = "CPU"
 
 
-class Rep(base.BackendRep):  # type: ignore[misc]  # onnx.backend.base has no types
+class Rep(base.BackendRep):
     """A model that is ready to run.
 
     ``ran`` says how each node of the last run was computed, if ``watch`` is on.
     """
 
-    def __init__(self, model: onnx.ModelProto, fallback: bool, route: Mapping[str, str | None]) -> None:
+    def __init__(self, model: onnx.ModelProto, fallback: bool, route: Mapping[str, Any]) -> None:
         self.model, self.route = model, dict(route)
         self.opsets: Opsets = {o.domain: o.version for o in model.opset_import}
         self.functions = {(f.domain, f.name): f for f in model.functions}
@@ -33,7 +33,7 @@ class Rep(base.BackendRep):  # type: ignore[misc]  # onnx.backend.base has no ty
         self.watch = False
         self.ran: list[Ran] = []
 
-    def run(self, inputs: Any, **kwargs: Any) -> list[Value]:
+    def run(self, inputs: Any, **kwargs: Any) -> tuple[Value, ...]:
         """The model's outputs, in order; ``inputs`` are arrays in the order of the graph's inputs, or by name.
 
         Arrays are NumPy's; sequences are lists. Raises ArgumentError for an input that is missing.
@@ -55,7 +55,7 @@ class Rep(base.BackendRep):  # type: ignore[misc]  # onnx.backend.base has no ty
             order = [i.name for i in graph.input if i.name in named]
             results = executor.graph(self._ordered(order), [as_value(named[n]) for n in order], self.opsets)
         self.ran = executor.ran
-        return results
+        return tuple(results)
 
     def _ordered(self, names: Sequence[str]) -> onnx.GraphProto:
         """The graph with the inputs ``names`` alone, for those that initializers may give are left out."""
@@ -70,7 +70,7 @@ class Rep(base.BackendRep):  # type: ignore[misc]  # onnx.backend.base has no ty
         return made
 
 
-class Backend(base.Backend):  # type: ignore[misc]
+class Backend(base.Backend):
     """The functions of this module as the class that ``onnx.backend.test.BackendTest`` takes."""
 
     @classmethod
@@ -82,13 +82,13 @@ class Backend(base.Backend):  # type: ignore[misc]
         return prepare(model, device, **kwargs)
 
     @classmethod
-    def run_model(cls, model: onnx.ModelProto, inputs: Any, device: Device = _HOST, **kwargs: Any) -> list[Value]:
+    def run_model(cls, model: onnx.ModelProto, inputs: Any, device: Device = _HOST, **kwargs: Any) -> tuple[Value, ...]:
         return run_model(model, inputs, device, **kwargs)
 
     @classmethod
     def run_node(
         cls, node: onnx.NodeProto, inputs: Any, device: Device = _HOST, outputs_info: Any = None, **kwargs: Any
-    ) -> list[Value]:
+    ) -> tuple[Value, ...]:
         return run_node(node, inputs, device, **kwargs)
 
     @classmethod
@@ -113,7 +113,9 @@ def prepare(
     another device.
     """
     if not supports_device(device):
-        raise pk.errors.NoDeviceError(f"prepare(): device: expected CPU, got {device!r}", hint="name a route by backend=")
+        raise pk.errors.NoDeviceError(
+            f"prepare(): device: expected CPU, got {device!r}", hint="name a route by backend="
+        )
     loaded = _model(model)
     missing = () if fallback else uncovered(loaded)
     if missing:
@@ -121,17 +123,17 @@ def prepare(
             f"prepare(): model: expected operators that portkernel has, got {', '.join(missing)}",
             hint="prepare(model, fallback=True) lets onnxruntime compute such nodes",
         )
-    return Rep(loaded, fallback, {"backend": backend, "strict": strict or None})  # type: ignore[dict-item]
+    return Rep(loaded, fallback, {"backend": backend, "strict": strict or None})
 
 
-def run_model(model: onnx.ModelProto, inputs: Any, device: Device = _HOST, **kwargs: Any) -> list[Value]:
+def run_model(model: onnx.ModelProto, inputs: Any, device: Device = _HOST, **kwargs: Any) -> tuple[Value, ...]:
     """``prepare(model, device).run(inputs)``."""
     return prepare(model, device, **kwargs).run(inputs)
 
 
 def run_node(
     node: onnx.NodeProto, inputs: Any, device: Device = _HOST, opset: int | None = None, **kwargs: Any
-) -> list[Value]:
+) -> tuple[Value, ...]:
     """The outputs of one node, under ``opset`` (the newest that onnx has)."""
     given = [as_value(x) for x in inputs]
     names = [name for name in node.input if name]
@@ -189,7 +191,7 @@ def _has_body(
 ) -> bool:
     """True where the definition has a body; what it is made of is known for bodies that no dtype decides."""
     try:
-        schema = defs.get_schema(op_type, opsets.get(domain, 1), domain)
+        schema: Any = defs.get_schema(op_type, opsets.get(domain, 1), domain)
     except defs.SchemaError:
         return False
     if schema.has_function:

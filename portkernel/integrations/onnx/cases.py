@@ -96,7 +96,7 @@ def run_case(case: Any, backend: str | None = None) -> tuple[str, str]:
         return "wrong", _short(e)
     except pk.errors.UncoveredOperatorError as e:
         return "refused", _short(e)
-    except Exception as e:  # noqa: BLE001  # a case that fails in whatever way is one that does not pass
+    except Exception as e:  # a case that fails in whatever way is one that does not pass
         return "error", f"{type(e).__name__}: {_short(e)}"
     unlaunched = [r.op_type for r in seen if r.how in ("unlaunched", "fallback")]
     if unlaunched:
@@ -133,7 +133,7 @@ def run_peer(case: Any) -> str:
             compare([as_value(x) for x in expected], session.run(None, given), case.rtol, case.atol)
     except AssertionError:
         return "wrong"
-    except Exception:  # noqa: BLE001  # as above
+    except Exception:  # as above
         return "refused"
     return "passed"
 
@@ -234,7 +234,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         counts = Counter(o.op_type for o in outcomes if o.state in PASSED)
         given.counts.write_text(json.dumps(dict(sorted(counts.items())), indent=1) + "\n", encoding="utf-8")
     if given.json:
-        rows = [{"name": o.name, "operator": o.op_type, "state": o.state, "detail": o.detail, "peer": o.peer} for o in outcomes]
+        rows = [
+            {"name": o.name, "operator": o.op_type, "state": o.state, "detail": o.detail, "peer": o.peer}
+            for o in outcomes
+        ]
         given.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return 0
 

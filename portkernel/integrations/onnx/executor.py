@@ -117,7 +117,13 @@ class Executor:
         return results
 
     def implemented(
-        self, found: Implementation, proto: onnx.NodeProto, inputs: list[Value], scope: Scope, opsets: Opsets, version: int
+        self,
+        found: Implementation,
+        proto: onnx.NodeProto,
+        inputs: list[Value],
+        scope: Scope,
+        opsets: Opsets,
+        version: int,
     ) -> Sequence[Value]:
         given = attributes(proto)
         if found.work is Work.KERNELS and any(isinstance(x, np.ndarray) and x.dtype.kind in "OUS" for x in inputs):
@@ -153,7 +159,7 @@ def launches() -> int:
 
 def _how(found: Implementation, results: Sequence[Value], launched: int) -> str:
     if found.work is not Work.KERNELS:
-        return found.work.value
+        return str(found.work.value)
     if launched:
         return "kernels"
     return "unlaunched" if any(_elements(r) for r in results) else "empty"
@@ -195,7 +201,7 @@ def function_body(
     """The body that the definition of ``proto`` has, for inputs of these dtypes; None if it has none."""
     opset = opsets.get(domain, opsets.get("ai.onnx", 1)) if not domain else opsets.get(domain, 1)
     try:
-        schema = defs.get_schema(proto.op_type, opset, domain)
+        schema: Any = defs.get_schema(proto.op_type, opset, domain)  # its stub lacks the bodies
     except defs.SchemaError:
         return None
     if schema.has_function:

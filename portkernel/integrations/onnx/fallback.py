@@ -35,7 +35,7 @@ def _run(model: onnx.ModelProto, named: dict[str, Any]) -> list[Any]:
         try:
             session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
             return list(session.run(None, named))
-        except Exception as e:  # noqa: BLE001  # onnxruntime raises classes of its own for what it lacks
+        except Exception as e:  # onnxruntime raises classes of its own for what it lacks
             if not type(e).__module__.startswith("onnxruntime"):
                 raise
     from onnx.reference import ReferenceEvaluator

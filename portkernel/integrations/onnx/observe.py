@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import onnx
@@ -14,7 +13,7 @@ import portkernel as pk
 from portkernel.runtime.observation import probing
 
 from ..observed import Launch, Observed, State, noted
-from .executor import Executor, Opsets, Scope, Value, launches, uncovered_error
+from .executor import Executor, Opsets, Scope, Value, uncovered_error
 from .fallback import compute
 from .registry import Implementation, Work
 
@@ -47,7 +46,13 @@ class _Watcher(Executor):
     seen: list[Observed] = field(default_factory=list)
 
     def implemented(
-        self, found: Implementation, proto: onnx.NodeProto, inputs: list[Value], scope: Scope, opsets: Opsets, version: int
+        self,
+        found: Implementation,
+        proto: onnx.NodeProto,
+        inputs: list[Value],
+        scope: Scope,
+        opsets: Opsets,
+        version: int,
     ) -> Sequence[Value]:
         before = pk.stats().launches
         results = Executor.implemented(self, found, proto, inputs, scope, opsets, version)
@@ -76,7 +81,7 @@ class _Watcher(Executor):
         """The state of a node that ran, from what another runtime makes of it."""
         try:
             wanted = compute(proto, opsets, inputs)
-        except Exception as error:  # noqa: BLE001  # the other runtime may lack the operator
+        except Exception as error:  # the other runtime may lack the operator
             return "untested", f"ran, but nothing to compare with: {type(error).__name__}"
         for got, want in zip(results, wanted, strict=False):
             if isinstance(want, np.ndarray) and not _agree(got, want):
@@ -119,7 +124,9 @@ def described_value(value: Value) -> str:
 def _input(info: onnx.ValueInfoProto, dims: Mapping[str, int], rng: np.random.Generator) -> Value:
     """Random floats, and small integers that serve as indices and masks alike: 0 and 1."""
     if not info.type.HasField("tensor_type"):
-        raise pk.errors.ArgumentError(f"coverage: --model: expected tensors as inputs, got a sequence for {info.name!r}")
+        raise pk.errors.ArgumentError(
+            f"coverage: --model: expected tensors as inputs, got a sequence for {info.name!r}"
+        )
     kind = info.type.tensor_type
     shape = [
         d.dim_value if d.HasField("dim_value") else dims.get(d.dim_param, _OPEN[i > 0])
@@ -140,14 +147,14 @@ def operations(proto: onnx.NodeProto, inputs: Sequence[Value], results: Sequence
     match proto.op_type:
         case "MatMul" | "Gemm" | "MatMulInteger" | "QLinearMatMul":
             flipped = any(a.name == "transA" and a.i for a in proto.attribute)
-            return 2 * results[0].size * arrays[0].shape[0 if flipped else -1]
+            return int(2 * results[0].size * arrays[0].shape[0 if flipped else -1])
         case "Conv" | "ConvInteger" | "QLinearConv":
             weight = arrays[3] if proto.op_type == "QLinearConv" else arrays[1]
-            return 2 * results[0].size * math.prod(weight.shape[1:])
+            return int(2 * results[0].size * math.prod(weight.shape[1:]))
         case "ConvTranspose":
-            return 2 * arrays[0].size * math.prod(arrays[1].shape[1:])
+            return int(2 * arrays[0].size * math.prod(arrays[1].shape[1:]))
         case "RNN" | "GRU" | "LSTM":
             steps = arrays[0].shape[0] * arrays[0].shape[1]
-            return 2 * steps * (arrays[1].size + arrays[2].size)
+            return int(2 * steps * (arrays[1].size + arrays[2].size))
         case _:
             return max(out, max((x.size for x in arrays), default=0))

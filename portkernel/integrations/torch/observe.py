@@ -32,7 +32,7 @@ def observe(name: str, dims: Mapping[str, int]) -> Iterator[Observed]:
     program, inputs, given = _program(name)
     watcher = _Watcher(program.module())
     with torch.no_grad():
-        watcher.run(*tree_flatten((inputs, given))[0])
+        watcher.run(*tree_flatten((inputs, given))[0], enable_io_processing=False)
     yield from watcher.seen
 
 
@@ -72,9 +72,6 @@ class _Watcher(torch.fx.Interpreter):
     def __init__(self, module: torch.fx.GraphModule) -> None:
         super().__init__(module)
         self.seen: list[Observed] = []
-
-    def run(self, *args: Any) -> Any:
-        return super().run(*args, enable_io_processing=False)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         wanted = super().call_function(target, args, kwargs)

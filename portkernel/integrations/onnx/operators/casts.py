@@ -111,10 +111,12 @@ def spread(x: Array, scale: Array, axis: int, block: int) -> Array:
     if scale.size == 1 and not block:
         return scale.reshape(())
     axis %= x.ndim
-    if scale.ndim == 1 and x.ndim > 1 or not block:
+    if (scale.ndim == 1 and x.ndim > 1) or not block:
         return along(scale, axis, x.ndim)
     bytes_ = scale.view(np.uint8) if not is_ours(scale.dtype) else scale
-    times = np.broadcast_to(np.expand_dims(bytes_, axis + 1), (*scale.shape[: axis + 1], block, *scale.shape[axis + 1 :]))
+    times = np.broadcast_to(
+        np.expand_dims(bytes_, axis + 1), (*scale.shape[: axis + 1], block, *scale.shape[axis + 1 :])
+    )
     whole = copied(times).reshape([n * block if i == axis else n for i, n in enumerate(scale.shape)])
     cut = whole[(slice(None),) * axis + (slice(0, x.shape[axis]),)]
     return cut if bytes_ is scale else copied(cut).view(scale.dtype)
@@ -178,5 +180,3 @@ def dynamic_quantize(x: Array) -> tuple[Array, Array, Array]:
     scale = ops.elementwise(formulas.span, high, low)
     zero = ops.elementwise(formulas.zero_of, low, scale, dtype=np.uint8)
     return quantize(x, scale, zero), scale, zero
-
-

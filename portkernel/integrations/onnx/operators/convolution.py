@@ -116,9 +116,7 @@ def _integer_conv(x: Array, w: Array, x_zero: Array | None, w_zero: Array | None
 
 
 @operator("ConvInteger")
-def conv_integer(
-    x: Array, w: Array, x_zero: Array | None = None, w_zero: Array | None = None, **given: Any
-) -> Array:
+def conv_integer(x: Array, w: Array, x_zero: Array | None = None, w_zero: Array | None = None, **given: Any) -> Array:
     return ops.astype(_integer_conv(x, w, x_zero, w_zero, given), np.int32)
 
 

@@ -116,7 +116,9 @@ def clip(x: Array, low: Array | None = None, high: Array | None = None) -> Array
 
 
 @operator("Clip", until=6)
-def clip_attributes(x: Array, min: float = -3.4028234663852886e38, max: float = 3.4028234663852886e38, **_: Any) -> Array:
+def clip_attributes(
+    x: Array, min: float = -3.4028234663852886e38, max: float = 3.4028234663852886e38, **_: Any
+) -> Array:
     return ops.clip(x, min, max)
 
 

@@ -30,7 +30,9 @@ def range_(start: Array, limit: Array, delta: Array) -> Array:
     """The count is found on the host, the values are ``start + i·delta`` by a kernel."""
     first, last, step = (t.reshape(()).item() for t in (start, limit, delta))
     count = max(0, int(np.ceil((last - first) / step)))
-    return ops.elementwise(formulas.progression, np.arange(count), start.reshape(()), delta.reshape(()), dtype=start.dtype)
+    return ops.elementwise(
+        formulas.progression, np.arange(count), start.reshape(()), delta.reshape(()), dtype=start.dtype
+    )
 
 
 @operator("EyeLike")
@@ -54,10 +56,11 @@ def one_hot(indices: Array, depth: Array, values: Array, axis: int = -1) -> Arra
     rank = indices.ndim + 1
     at = axis % rank
     wrapped = ops.elementwise(formulas.wrapped_index, np.expand_dims(ops.astype(indices, np.int64), at), count)
-    return ops.where(ops.equal(wrapped, along(np.arange(count), at, rank)), values[1:2].reshape(()), values[:1].reshape(()))
+    return ops.where(
+        ops.equal(wrapped, along(np.arange(count), at, rank)), values[1:2].reshape(()), values[:1].reshape(())
+    )
 
 
 @operator("ArrayFeatureExtractor", domain="ai.onnx.ml")
 def array_feature_extractor(x: Array, indices: Array) -> Array:
     return ops.take(x, indices.reshape(-1), -1)
-

@@ -211,9 +211,7 @@ def _whole_spectrum(x: Array, count: int) -> Array:
 
 
 @operator("STFT")
-def stft(
-    x: Array, step: Array, window: Array | None = None, length: Array | None = None, onesided: int = 1
-) -> Array:
+def stft(x: Array, step: Array, window: Array | None = None, length: Array | None = None, onesided: int = 1) -> Array:
     hop = int(np.asarray(step).reshape(()))
     n = int(np.asarray(length).reshape(())) if length is not None else window.shape[0]  # type: ignore[union-attr]
     frames = (x.shape[1] - n) // hop + 1

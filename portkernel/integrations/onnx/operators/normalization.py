@@ -106,4 +106,3 @@ def mean_variance(x: Array, axes: Any = (0, 2, 3), **_: Any) -> Array:
     where = tuple(integers(axes))
     var, mean = ops.var_mean(x, where, keepdims=True)
     return ops.elementwise(formulas.standardized, x, mean, var)
-

@@ -23,7 +23,9 @@ def _places(n: int, reach: int, stride: int, pair: tuple[int, int], ceil_mode: i
     return count - 1 if ceil_mode and (count - 1) * stride >= n + pair[0] else count
 
 
-def _grown(x: Array, pairs: Pairs, reach: Sequence[int], stride: Sequence[int], ceil_mode: int) -> tuple[Pairs, list[int]]:
+def _grown(
+    x: Array, pairs: Pairs, reach: Sequence[int], stride: Sequence[int], ceil_mode: int
+) -> tuple[Pairs, list[int]]:
     """The padding that gives every window its elements, and how many windows there are."""
     found, counts = [], []
     for n, pair, k, s in zip(x.shape[2:], pairs, reach, stride, strict=True):
@@ -108,9 +110,7 @@ def average_pool(
     pairs, counts = _grown(x, named, reach, stride, ceil_mode)
     sums = _window_sums(_padded(x, pairs, counts, reach, stride), kernel_shape, stride, dilated)
     divisor: Any = np.ones([1] * (rank + 2), x.dtype)
-    for i, (n, k, s, d, (a, b)) in enumerate(
-        zip(x.shape[2:], kernel_shape, stride, dilated, named, strict=True)
-    ):
+    for i, (n, k, s, d, (a, b)) in enumerate(zip(x.shape[2:], kernel_shape, stride, dilated, named, strict=True)):
         taps = np.arange(counts[i])[:, None] * s + np.arange(k) * d - a
         inside = (taps >= -a) & (taps < n + b) if count_include_pad else (taps >= 0) & (taps < n)
         divisor = divisor * along(inside.sum(1).astype(x.dtype), i + 2, rank + 2)

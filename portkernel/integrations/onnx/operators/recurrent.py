@@ -27,7 +27,7 @@ def _function(name: str, alpha: float | None, beta: float | None) -> Callable[[A
     plain = {"tanh": "tanh", "sigmoid": "sigmoid", "relu": "relu", "softplus": "softplus", "softsign": "softsign"}
     name = name.lower()
     if name in plain:
-        return lambda x: ops.find(plain[name])(x)
+        return ops.find(plain[name])
     if name == "affine":
         return of(formulas.affine, 1.0, 0.0)
     if name == "leakyrelu":
@@ -46,8 +46,9 @@ def _functions(given: dict[str, Any], defaults: Sequence[str], direction: int) -
     names = (given.get("activations") or list(defaults) * (direction + 1))[direction * count :][:count]
     alphas = (given.get("activation_alpha") or [])[direction * count :][:count]
     betas = (given.get("activation_beta") or [])[direction * count :][:count]
-    pick = lambda values, i: values[i] if i < len(values) else None  # noqa: E731
-    return [_function(n, pick(alphas, i), pick(betas, i)) for i, n in enumerate(names)]
+    pad = [None] * count
+    each = zip(names, [*alphas, *pad], [*betas, *pad], strict=False)
+    return [_function(n, a, b) for n, a, b in each]
 
 
 def _clipped(x: Array, limit: float | None) -> Array:
@@ -161,21 +162,22 @@ def gru(
 
     def make(d: int) -> Step:
         f, g = _functions(given, ["Sigmoid", "Tanh"], d)
-        both = [None, None] if bias is None else list(np.split(bias[d], 2))
-        gates = None if bias is None else ops.add(both[0][: 2 * n], both[1][: 2 * n])
+        gates = enter = back = None
+        if bias is not None:
+            first, second = np.split(bias[d], 2)
+            gates, enter, back = ops.add(first[: 2 * n], second[: 2 * n]), first[2 * n :], second[2 * n :]
 
         def step(xt: Array, states: list[Array]) -> list[Array]:
             (hidden,) = states
             part = ops.matmul(xt, w[d][: 2 * n].T, bias=gates)
             zr = f(_clipped(ops.matmul(hidden, r[d][: 2 * n].T, residual=part), limit))
             z, reset = zr[:, :n], zr[:, n:]
-            new = ops.matmul(xt, w[d][2 * n :].T, bias=None if bias is None else both[0][2 * n :])
-            shift = None if bias is None else both[1][2 * n :]
+            new = ops.matmul(xt, w[d][2 * n :].T, bias=enter)
             if linear_before_reset:
-                inner = ops.matmul(hidden, r[d][2 * n :].T, bias=shift)
+                inner = ops.matmul(hidden, r[d][2 * n :].T, bias=back)
                 new = ops.elementwise(formulas.multiplied_add, reset, inner, new)
             else:
-                new = ops.matmul(ops.multiply(reset, hidden), r[d][2 * n :].T, bias=shift, residual=new)
+                new = ops.matmul(ops.multiply(reset, hidden), r[d][2 * n :].T, bias=back, residual=new)
             return [ops.elementwise(formulas.mixed, z, hidden, g(_clipped(new, limit)))]
 
         return step

@@ -112,9 +112,7 @@ def resize(
         if mode == "nearest":
             y = ops.take(y, nearest(places, nearest_mode, axis.n), axis.axis)
         else:
-            index, weight = taps(
-                places, axis, mode == "cubic", cubic_coeff_a, bool(antialias), bool(exclude_outside)
-            )
+            index, weight = taps(places, axis, mode == "cubic", cubic_coeff_a, bool(antialias), bool(exclude_outside))
             real = y if y.dtype.kind == "f" else ops.astype(y, np.float32)
             y = ops.resample(real, index, weight.astype(np.float64 if y.dtype == np.float64 else np.float32), axis.axis)
         outside = (places < 0) | (places > axis.n - 1)
@@ -136,9 +134,7 @@ def _axes(
         bounds = list(zip(values[: len(named)], values[len(named) :], strict=True))
     if scales is not None and scales.size:
         factors = [float(s) for s in scales]
-        wanted = [
-            math.floor(n * (b - a) * s) for n, s, (a, b) in zip(lengths, factors, bounds, strict=True)
-        ]
+        wanted = [math.floor(n * (b - a) * s) for n, s, (a, b) in zip(lengths, factors, bounds, strict=True)]
     else:
         assert sizes is not None
         wanted = integers(sizes)
@@ -147,17 +143,13 @@ def _axes(
             one = min(factors) if policy == "not_larger" else max(factors)
             factors = [one] * len(named)
             wanted = [math.floor(one * n + 0.5) for n in lengths]
-    return [
-        Axis(a, n, m, s, *pair) for a, n, m, s, pair in zip(named, lengths, wanted, factors, bounds, strict=True)
-    ]
+    return [Axis(a, n, m, s, *pair) for a, n, m, s, pair in zip(named, lengths, wanted, factors, bounds, strict=True)]
 
 
 @operator("Resize", since=10, until=10)
 @operator("Upsample", since=9)
 def resize_scales(x: Array, scales: Array, mode: str = "nearest") -> Array:
-    return resize(
-        x, None, scales, None, coordinate_transformation_mode="asymmetric", mode=mode, nearest_mode="floor"
-    )
+    return resize(x, None, scales, None, coordinate_transformation_mode="asymmetric", mode=mode, nearest_mode="floor")
 
 
 @operator("Upsample", since=7, until=8)

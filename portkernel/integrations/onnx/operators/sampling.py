@@ -24,12 +24,17 @@ Tap = tuple[Array, Array]
 
 def _linear(at: Array, n: int) -> list[Tap]:
     """The two neighbours; those outside weigh nothing."""
-    return [(ops.elementwise(formulas.neighbour, at, k, n, dtype=np.int64), _inside(formulas.linear_weight, at, k, n)) for k in (0, 1)]
+    return [
+        (ops.elementwise(formulas.neighbour, at, k, n, dtype=np.int64), _inside(formulas.linear_weight, at, k, n))
+        for k in (0, 1)
+    ]
 
 
 def _nearest(at: Array, n: int) -> list[Tap]:
     middle = ops.round(at)
-    return [(ops.elementwise(formulas.neighbour, middle, 0, n, dtype=np.int64), _inside(formulas.one_weight, middle, 0, n))]
+    return [
+        (ops.elementwise(formulas.neighbour, middle, 0, n, dtype=np.int64), _inside(formulas.one_weight, middle, 0, n))
+    ]
 
 
 def _cubic(at: Array, n: int) -> list[Tap]:
@@ -132,9 +137,7 @@ def roi_align(
             counts.append(count)
             steps = (np.arange(cells * count) + 0.5) / count
             taps.append((steps.astype(x.dtype), float(first) * spatial_scale - shift, length / cells))
-        rows, columns = (
-            ops.elementwise(formulas.affine, steps, bin_, start) for steps, start, bin_ in taps
-        )
+        rows, columns = (ops.elementwise(formulas.affine, steps, bin_, start) for steps, start, bin_ in taps)
         points = (rows.size, columns.size)
         spread = [
             copied(np.broadcast_to(rows[:, None], points)).reshape(1, 1, -1),

@@ -84,7 +84,10 @@ def max_unpool(
     """Indices count through the image that the pooling saw; a larger output keeps the places as numbers."""
     rank = x.ndim - 2
     step, pad = strides or [1] * rank, pads or [0] * (2 * rank)
-    usual = [(n - 1) * s + k - a - b for n, s, k, a, b in zip(x.shape[2:], step, kernel_shape, pad[:rank], pad[rank:], strict=True)]
+    usual = [
+        (n - 1) * s + k - a - b
+        for n, s, k, a, b in zip(x.shape[2:], step, kernel_shape, pad[:rank], pad[rank:], strict=True)
+    ]
     inner = (*x.shape[:2], *usual)
     flat = ops.zeros((math.prod(inner),), x.dtype)
     y = ops.put_along_axis(flat, reshaped(indices, (x.size,)), reshaped(x, (x.size,)), 0).reshape(inner)

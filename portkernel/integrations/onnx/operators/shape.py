@@ -152,9 +152,7 @@ def pieces(x: Array, sizes: Sequence[int], axis: int) -> tuple[Array, ...]:
     """``x`` in parts of ``sizes`` along ``axis``: views."""
     ends = np.cumsum(sizes).tolist()
     at = axis % x.ndim
-    return tuple(
-        x[(slice(None),) * at + (slice(e - k, e),)] for k, e in zip(sizes, ends, strict=True)
-    )
+    return tuple(x[(slice(None),) * at + (slice(e - k, e),)] for k, e in zip(sizes, ends, strict=True))
 
 
 @operator("Concat")
@@ -201,9 +199,7 @@ def bit_cast(x: Array, to: int) -> Array:
 
 
 @operator("Pad", since=11)
-def pad(
-    x: Array, pads: Array, value: Array | None = None, axes: Array | None = None, mode: str = "constant"
-) -> Array:
+def pad(x: Array, pads: Array, value: Array | None = None, axes: Array | None = None, mode: str = "constant") -> Array:
     where = range(x.ndim) if axes is None else [a % x.ndim for a in integers(axes)]
     given = integers(pads)
     widths = [(0, 0)] * x.ndim
@@ -218,7 +214,9 @@ def pad(
 
 
 @operator("Pad", until=2)
-def pad_attributes(x: Array, pads: Sequence[int] = (), mode: str = "constant", value: float = 0.0, **given: Any) -> Array:
+def pad_attributes(
+    x: Array, pads: Sequence[int] = (), mode: str = "constant", value: float = 0.0, **given: Any
+) -> Array:
     return pad(x, np.asarray(pads or given["paddings"]), np.asarray(value, x.dtype), None, mode)
 
 
