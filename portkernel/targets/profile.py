@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, cast
@@ -42,6 +41,8 @@ def resolve(name: str) -> str:
     known = names()
     if name in known:
         return name
+    import difflib  # a mistake is rare: not worth its import
+
     begun = [full for full in known if full.startswith(f"{name}-")]
     if len(begun) == 1:
         return begun[0]

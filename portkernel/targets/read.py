@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -103,6 +102,8 @@ class _Table:
 @cache
 def sources() -> dict[str, Origin]:
     """Every entry of ``sources.toml`` by name."""
+    import tomllib  # with the first profile, not with the package
+
     found: dict[str, Origin] = {}
     for name, data in tomllib.loads(SOURCES.read_text(encoding="utf-8")).items():
         table = _Table(SOURCES.name, name, data)
@@ -125,6 +126,8 @@ def record(name: str) -> Profile:
 
 def parse(name: str, text: str) -> Profile:
     """The profile that ``text`` holds. Raises :class:`~portkernel.errors.ProfileError` with file and key."""
+    import tomllib
+
     file = f"{name}.toml"
     try:
         data = tomllib.loads(text)
