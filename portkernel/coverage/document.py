@@ -14,7 +14,7 @@ from .model import Cell, Column, Errors, Outcome, Percentage, ProbeResult, Repor
 from .states import MEANING, State
 
 FORMAT = "portkernel-coverage-1"
-_PLAIN = ("reason", "how", "declared", "executed", "to", "peer")
+_PLAIN = ("reason", "how", "declared", "executed", "to", "route", "peer")
 
 
 def to_document(report: Report) -> dict[str, Any]:

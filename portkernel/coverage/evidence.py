@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -10,7 +11,8 @@ from .. import backends
 from ..dtypes import BY_NAME
 from ..ir import ArgReduce, Binary, Dot, Func, Op, Reduce, Scan, Unary, walk
 from ..runtime import Kernel, inspection, statistics
-from ..runtime.observation import probing
+from ..runtime.observation import OBSERVED, Run, probing
+from ..runtime.plan import Plan
 from ..targets import Target
 
 Result = TypeVar("Result")
@@ -23,6 +25,8 @@ class Evidence:
 
     launches: Mapping[tuple[str, str], int] = field(default_factory=dict)
     fallbacks: tuple[str, ...] = ()
+    route: str = ""
+    """Each kernel that was launched with its block sizes, and the device: ``matmul BM=96 BN=384 on pthread-AMD EPYC``."""
 
     def on(self, backend: str) -> dict[str, int]:
         """Launches on ``backend``, by kernel."""
@@ -36,11 +40,34 @@ class Evidence:
 def observe(call: Callable[[], Result]) -> tuple[Result, Evidence]:
     """The result of ``call`` and what ``pk.stats()`` says of it."""
     before = statistics.snapshot()
-    result = call()
+    with _watching() as runs:
+        result = call()
     after = statistics.snapshot()
     launches = {key: n - before.launches.get(key, 0) for key, n in after.launches.items()}
     said = tuple(reason for reason, n in after.fallbacks.items() if n > before.fallbacks.get(reason, 0))
-    return result, Evidence({key: n for key, n in launches.items() if n}, said)
+    return result, Evidence({key: n for key, n in launches.items() if n}, said, _route([plan for plan, _, _ in runs]))
+
+
+@contextmanager
+def _watching() -> Iterator[list[Run]]:
+    """The launches of this thread inside the ``with`` block."""
+    runs: list[Run] = []
+    before, OBSERVED.runs = OBSERVED.runs, runs
+    try:
+        yield runs
+    finally:
+        OBSERVED.runs = before
+
+
+def _route(plans: Sequence[Plan]) -> str:
+    """Kernels in the order of their first launch; their integer constants are what was chosen for the device."""
+    named = dict.fromkeys(" ".join([plan.kernel, *_sizes(plan)]) for plan in plans)
+    places = dict.fromkeys(plan.device for plan in plans)
+    return f"{', '.join(named)} on {', '.join(places)}" if named else ""
+
+
+def _sizes(plan: Plan) -> list[str]:
+    return [f"{name}={value}" for name, value in plan.meta.items() if type(value) is int]
 
 
 @dataclass(frozen=True, slots=True)

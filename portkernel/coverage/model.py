@@ -126,6 +126,8 @@ class Outcome:
     """Of ``fallback``: what computed instead."""
     launches: Mapping[str, int] = field(default_factory=dict)
     """The evidence: launches of our kernels on the column's backend, by kernel."""
+    route: str = ""
+    """The kernels of the first call with the sizes chosen for the device, and the device."""
     uses: tuple[str, ...] = ()
     """What the kernels consist of that a precision probe speaks of: ``dot``, ``accumulate``."""
     seconds: float | None = None

@@ -85,6 +85,7 @@ def perform_run(step: Step) -> Outcome:
     """Every chosen trial once: its errors, and what was launched."""
     errors: Errors | None = None
     launches: dict[str, int] = {}
+    route = ""
     for prepared in chosen(step):
         trial = prepared.trial
         want, bound = prepared.answers()
@@ -94,13 +95,14 @@ def perform_run(step: Step) -> Outcome:
             return fallen
         for kernel, n in evidence.on(step.column.backend).items():
             launches[kernel] = launches.get(kernel, 0) + n
+        route = route or evidence.route
         found = judge(got, want, bound, trial.label)
         errors = found if errors is None else merge(errors, found)
         if not found.of_bound <= 1.0:
             reason = f"{trial.label}: error {found.of_bound:.3g} times its bound"
-            return Outcome(State.WRONG, reason, errors, launches=launches)
+            return Outcome(State.WRONG, reason, errors, launches=launches, route=route)
     how, uses = emulation(step)
-    return Outcome(State.EMULATED if how else State.NATIVE, "", errors, how, launches=launches, uses=uses)
+    return Outcome(State.EMULATED if how else State.NATIVE, "", errors, how, launches=launches, route=route, uses=uses)
 
 
 def fell_back(backend: str, evidence: Evidence, got: Mapping[str, Array], trial: Trial) -> Outcome | None:

@@ -114,6 +114,7 @@ def test_cases_are_spread(most: int, chosen: str) -> None:
 def test_a_real_kernel_on_numpy() -> None:
     outcome = worker.perform(step("vector_add", column=NUMPY))
     assert outcome.state is State.NATIVE and outcome.launches["vector_add"] == outcome.errors.cases  # type: ignore[union-attr]
+    assert outcome.route.startswith("vector_add B") and outcome.route.endswith(" on numpy")
 
 
 def test_compiling_names_the_kernels_and_runs_nothing() -> None:

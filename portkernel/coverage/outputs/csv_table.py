@@ -9,7 +9,7 @@ from typing import Any
 from ..document import to_document
 from ..model import Report
 
-CELL = ("row", "dtype", "column", "state", "reason", "how", "declared", "executed", "to")
+CELL = ("row", "dtype", "column", "state", "reason", "how", "declared", "executed", "to", "route")
 ERRORS = ("of_bound", "absolute", "relative", "ulp", "bound", "case", "cases")
 TIMES = ("seconds", "peer", "peer_seconds", "ratio", "test", "date")
 COLUMN = ("backend", "kind", "name", "target", "arch", "driver", "compiler")
