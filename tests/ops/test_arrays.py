@@ -181,3 +181,24 @@ def test_out_also_where_results_are_several(name: str) -> None:
     wrong = tuple(np.zeros(3, np.int16) for _ in out)
     with pytest.raises(pk.errors.LaunchError, match=rf"^{name}\(\): out: expected"):
         op(*sample.args, **sample.kwargs, out=wrong if several else wrong[0], backend="numpy")
+
+
+@pytest.mark.parametrize("name", ["conv2d", "conv_transpose1d", "max_pool2d", "avg_pool3d", "adaptive_avg_pool2d"])
+def test_one_image_without_its_axis_as_in_pytorch(name: str) -> None:
+    rank = int(name[-2])
+    x = RNG.standard_normal((3, *(6,) * rank)).astype(np.float32)
+    if "conv" in name:
+        rest: tuple[Any, ...] = (RNG.standard_normal((3, 3, *(3,) * rank)).astype(np.float32),)
+    else:
+        rest = (2,)
+    want = getattr(torch.nn.functional, name)(
+        *(torch.from_numpy(t) if isinstance(t, np.ndarray) else t for t in (x, *rest))
+    )
+    op = pk.ops.find(name)
+    got = op(x, *rest, backend="numpy")
+    assert got.shape == tuple(want.shape) and np.allclose(got, want.numpy(), atol=1e-5)
+    out = np.empty_like(got)
+    assert op(x, *rest, out=out, backend="numpy") is out and np.array_equal(out, got)
+    if name == "max_pool2d":
+        values, places = op(x, 2, return_indices=True, backend="numpy")
+        assert values.shape == places.shape == got.shape
