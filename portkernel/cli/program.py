@@ -40,7 +40,7 @@ def _scanned(options: dict[str, Any]) -> Callable[[bool], str]:
 def _examined(options: dict[str, Any]) -> Callable[[bool], str]:
     dims = dict(_dim(text) for text in options["dims"])
     named = tuple(b.strip() for b in options["backends"].split(",") if b.strip())
-    found = program.examine(options["model"], dims, named or program.EMITTED_FOR, options["target"] or None)
+    found = program.examine(options["model"], dims, named, options["target"] or None)
     return lambda as_json: program.as_json(found) if as_json else program.as_text(found)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from .. import targets
 from ..errors import ArgumentError, PortkernelError
 from ..integrations.observed import Launch, Observed
 from .states import State
@@ -66,14 +67,15 @@ def _good(found: tuple[State, str] | None) -> bool:
     return found is not None and (found[0].covered or found[0] is State.EMITTED)
 
 
-def examine(
-    name: str, dims: Mapping[str, int], backends: Sequence[str] = EMITTED_FOR, target: str | None = None
-) -> Program:
+def examine(name: str, dims: Mapping[str, int], backends: Sequence[str] = (), target: str | None = None) -> Program:
     """The calls of an ONNX file (``.onnx``), a ``torch.export`` program (``.pt2``), or ``package.module:factory``.
 
-    ``dims`` gives sizes to the named dimensions of a model that leaves them open. Raises ArgumentError for anything
-    else, MissingDependencyError where the package that reads it is absent. What a name names is imported and executed.
+    ``dims`` gives sizes to the named dimensions of a model that leaves them open. ``backends`` are those whose text is
+    emitted: without them EMITTED_FOR, or the ones that lead to the profile ``target``. Raises ArgumentError for what is no
+    program, MissingDependencyError where the package that reads it is absent, UnknownTargetError. What a name names is
+    imported and executed.
     """
+    backends = backends or (EMITTED_FOR if target is None else routes_to(target))
     source, peer = _source(name, dims)
     everything = list(source)
     route = next((seen.route for seen in everything if seen.route), "here")
@@ -86,12 +88,19 @@ def examine(
             call = calls[key] = Call(seen.operator, seen.inputs, seen.outputs, seen.how)
             if call.computes:
                 call.states[route] = (State(seen.state), seen.detail)
-                call.states.update(_states(seen, [b for b in backends if b != route], target, emitted))
+                others = [b for b in backends if target is not None or b != route]
+                call.states.update(_states(seen, others, target, emitted))
         elif call.computes and seen.state == State.WRONG.value:
             call.states[route] = (State.WRONG, seen.detail)
         call.count += 1
         call.flops += seen.flops
     return Program(name, peer, tuple(calls.values()))
+
+
+def routes_to(target: str) -> tuple[str, ...]:
+    """The backends whose text could reach a device of the profile ``target``."""
+    profile = targets.chip(targets.record(target))
+    return tuple(dict.fromkeys(r.backend for r in profile.routes if r.backend and r.is_open))
 
 
 def _source(name: str, dims: Mapping[str, int]) -> tuple[Iterable[Observed], str]:
@@ -116,12 +125,13 @@ def _states(
 ) -> dict[str, tuple[State, str]]:
     found: dict[str, tuple[State, str]] = {}
     for backend in backends:
+        column = backend if target is None else f"{backend} to {target}"
         if not seen.launches:
-            found[backend] = (State.UNSUPPORTED if seen.how == "uncovered" else State.UNTESTED, seen.detail)
+            found[column] = (State.UNSUPPORTED if seen.how == "uncovered" else State.UNTESTED, seen.detail)
             continue
         problems = [_emission(launch, backend, target, emitted) for launch in seen.launches]
         problem = next((p for p in problems if p), "")
-        found[backend] = (State.UNSUPPORTED, problem) if problem else (State.EMITTED, "")
+        found[column] = (State.UNSUPPORTED, problem) if problem else (State.EMITTED, "")
     return found
 
 

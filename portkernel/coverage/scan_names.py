@@ -35,7 +35,7 @@ TILE: dict[str, str] = {
     "asinh": "log1p, sqrt", "acosh": "log1p, sqrt", "atanh": "log1p", "copysign": "where", "fast_expf": "exp",
     "fast_dividef": "x / y", "div_rz": "", "tanh": "tanh", "log1p": "log1p", "lgamma": "", "tgamma": "", "erfinv": "",
     "erfc": "1 - erf", "j0": "", "j1": "", "ffs": "", "popc": "", "clz": "", "byte_perm": "", "mulhi": "",
-    "fmod": "x % y, where", "hypot": "sqrt", "signbit": "bitcast", "finitef": "isfinite", "nearbyint": "round",
+    "fmod": "x % y, where", "hypot": "sqrt", "ldexp": "x * exp2(y)", "ilogb": "bitcast", "signbit": "bitcast", "finitef": "isfinite", "nearbyint": "round",
     "round": "floor", "sin": "sin", "tan": "tan", "exp10": "exp", "cbrt": "power", "globaltimer": "", "smid": "",
     "num_threads": IMPLIED, "num_warps": IMPLIED, "convert_custom_float8": "astype", "gdc_wait": "",
     "gdc_launch_dependents": "",

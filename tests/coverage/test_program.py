@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 import portkernel as pk
 from portkernel.cli.coverage import coverage
-from portkernel.coverage.program import Call, Program, advice, as_json, as_text, examine
+from portkernel.coverage.program import Call, Program, advice, as_json, as_text, examine, routes_to
 from portkernel.coverage.states import State
-from portkernel.errors import ArgumentError
+from portkernel.errors import ArgumentError, UnknownTargetError
 
 FACTORY = """
 import torch
@@ -82,11 +82,16 @@ def test_an_onnx_model(onnx_file: Path) -> None:
     assert "numpy: 3 of 4 calls that compute, 92.3 %" in as_text(program)
 
 
-def test_a_target_that_cannot_says_why(onnx_file: Path) -> None:
+def test_a_target_has_its_own_routes(onnx_file: Path) -> None:
     with pk.use(backend="numpy"):
-        program = examine(str(onnx_file), {}, backends=("opencl",), target="amd-mi300x")
-    states = {c.states["opencl"][0] for c in program.calls if c.computes}
-    assert states <= {State.EMITTED, State.UNSUPPORTED}
+        program = examine(str(onnx_file), {}, target="amd-mi300x")
+    assert program.backends()[0] == "numpy"
+    assert set(program.backends()[1:]) == {f"{b} to amd-mi300x" for b in routes_to("amd-mi300x")}
+    assert "cuda" not in routes_to("amd-mi300x")
+    states = {s for c in program.calls for b, (s, _) in c.states.items() if b != "numpy"}
+    assert states == {State.EMITTED, State.UNSUPPORTED}  # nothing ran there, and one operator is missing
+    with pytest.raises(UnknownTargetError):
+        examine(str(onnx_file), {}, target="no-such-chip")
 
 
 def test_a_module_and_an_exported_program(factory: str, tmp_path: Path) -> None:
