@@ -224,3 +224,20 @@ def test_mcc_is_called_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     fake_mcc(tmp_path, 'echo "add.musa:3:1: error: no" >&2; exit 1')
     with config.override(cache_dir=None, isolate=False), pytest.raises(errors.CompilerError, match="error: no"):
         add.compile(vector, vector, vector, backend="musa", target="mthreads-s5000")
+
+
+@pk.kernel
+def extremes(x, out, B: pk.constexpr[int] = 64):
+    tile = pk.load(x, (pk.program_id(0),), (B,))
+    pk.atomic_max(out, (pk.zeros((B,), pk.int32),), tile)
+    pk.atomic_min(out, (pk.zeros((B,), pk.int32) + 1,), tile)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize("backend", ["cuda", pytest.param("hip", marks=needs_clang)])
+def test_compilers_take_the_loops_of_float_atomics(backend: str, dtype: str) -> None:
+    spec = pk.TensorSpec(1, dtype)
+    try:
+        assert extremes.compile(spec, spec, backend=backend).data
+    except errors.MissingDependencyError as missing:
+        pytest.skip(missing.message)
