@@ -86,12 +86,14 @@ def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selecti
     checked: dict[tuple[int, int], list[Batch]] = {}
     measured: list[Batch] = []
     left_out = 0
+    rows = list(rows)
+    leading = {row.id for row in {(r.kind, r.name): r for r in reversed(rows)}.values()}
     for row in filter(selection.row, rows):
         wanted = [d for d in row.dtypes if not selection.dtypes or d in selection.dtypes]
         for dtype in wanted:
             steps: dict[int, list[Step]] = {}
             for column in here:
-                tier = _tier(row, dtype == wanted[0], column, column.id in firsts)
+                tier = _tier(row.id in leading, dtype == wanted[0], column, column.id in firsts)
                 cases = selection.cases if tier == 0 or selection.depth is Depth.FULL else 1
                 step = Step(row.id, dtype, column, MODE[column.kind], cases, row.kind)
                 if not selection.cells and tier > selection.last_tier:
@@ -117,14 +119,14 @@ def _firsts(columns: Sequence[Column]) -> set[str]:
     return set({(c.backend, c.kind): c.id for c in reversed(columns)}.values())
 
 
-def _tier(row: Row, first_dtype: bool, column: Column, first_place: bool) -> int:
-    """How soon a cell is tried: what says most of an operator comes first.
+def _tier(plain: bool, first_dtype: bool, column: Column, first_place: bool) -> int:
+    """How soon a cell is tried: what says most of an operator comes first. ``plain`` is its first row.
 
     0 the plain call on its first dtype where something runs, 1 compiled for one architecture of each backend, 2 on the other
     dtypes, 3 the variants on the first dtype, 4 the other devices, interpreters and compilers on the other dtypes, 5 the
     other architectures, 6 the rest.
     """
-    plain, compiles = not row.variant, column.kind == "compiler"
+    compiles = column.kind == "compiler"
     if plain and first_dtype:
         return 0 if not compiles else 1 if first_place else 5
     if plain:

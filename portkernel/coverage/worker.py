@@ -102,7 +102,8 @@ def perform_run(step: Step) -> Outcome:
             reason = f"{trial.label}: error {found.of_bound:.3g} times its bound"
             return Outcome(State.WRONG, reason, errors, launches=launches, route=route)
     how, uses = emulation(step)
-    return Outcome(State.EMULATED if how else State.NATIVE, "", errors, how, launches=launches, route=route, uses=uses)
+    why = "" if launches else "there is nothing to launch: a view, or no elements"
+    return Outcome(State.EMULATED if how else State.NATIVE, why, errors, how, launches=launches, route=route, uses=uses)
 
 
 def fell_back(backend: str, evidence: Evidence, got: Mapping[str, Array], trial: Trial) -> Outcome | None:
@@ -179,9 +180,8 @@ def perform_compile(step: Step) -> Outcome:
         except MissingDependencyError as error:
             launch.kernel.source(*launch.args, **launch.constants, **options)
             emitted = error.hint or error.message
-    if not described:
-        return Outcome(State.UNTESTED, "the call launches no kernel")
-    return Outcome(State.EMITTED if emitted else State.COMPILED, emitted, launches=launches)
+    why = emitted or ("" if described else "there is nothing to compile: the call launches no kernel")
+    return Outcome(State.EMITTED if emitted else State.COMPILED, why, launches=launches)
 
 
 def perform_probe(step: Step) -> Outcome:

@@ -63,6 +63,12 @@ def test_quick_tries_the_plain_call_on_one_dtype() -> None:
     assert not plan.measured
 
 
+def test_an_operator_without_a_plain_call_leads_with_its_first_variant() -> None:
+    rows = [Row("g", "groups", dtypes=("float32",)), Row("g", "mask", dtypes=("float32",))]
+    plan = make_plan(rows, COLUMNS, Selection(depth=Depth.QUICK), Path("/nowhere"))
+    assert {s.row for b in plan.checked for s in b.steps} == {"g[groups]"}
+
+
 def test_only_devices_are_timed_and_only_interpreters_and_devices_probed() -> None:
     plan = planned()
     assert {s.column.id for b in plan.measured for s in b.steps} == {"numpy/numpy", "opencl/pocl"}
