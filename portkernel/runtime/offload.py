@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar
 
 from .. import config
 from ..backends import Source
@@ -53,20 +53,19 @@ class OffloadDriver(ABC):
         return ()
 
     def device(self, wanted: str | None, like: ArrayRef | None) -> Device:
-        raise NoDeviceError(
+        raise self._nothing_to_launch_on()
+
+    def target(self, device: Device) -> Target:
+        raise self._nothing_to_launch_on()
+
+    def compile(self, source: Source, func: Func, device: Device) -> Loaded:
+        raise self._nothing_to_launch_on()
+
+    def _nothing_to_launch_on(self) -> NoDeviceError:
+        return NoDeviceError(
             f"{self.name}: no device was found: portkernel emits and compiles {self.name} text, and launches none",
             hint=f"kernel.source() needs no device and kernel.compile() a compiler; {self.instead}",
         )
-
-    def target(self, device: Device) -> Target:
-        return self._no_launch()
-
-    def compile(self, source: Source, func: Func, device: Device) -> Loaded:
-        return self._no_launch()
-
-    def _no_launch(self) -> NoReturn:
-        self.device(None, None)
-        raise AssertionError("unreachable: device() raises")
 
     def compiler(self) -> str:
         """The path of the compiler. Raises :class:`~portkernel.errors.MissingDependencyError`."""
