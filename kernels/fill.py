@@ -120,7 +120,7 @@ def arange(
     kind = as_dtype((pk.int64 if whole else pk.float64) if dtype is None else dtype)
     size = max(0, math.ceil((stop - start) / step))
     found = result(where, out, np.empty(0) if like is None else like, (size,), (kind,))
-    dtype_of(f"{where}: dtype", found, DTYPES)
+    dtype_of(f"{where}: dtype", found, [d for d in DTYPES if not d.is_bool])
     wide = pk.dtypes.accumulator(kind) if kind.is_float else pk.int64 if whole else pk.float64
     if size:
         numbers = [np.float64(v) if wide == pk.float64 else v for v in (start, step)]

@@ -54,8 +54,18 @@ def _activation(name: str) -> Callable[..., Any]:
     return activation
 
 
+def _real(x):
+    """Integers in float32: their negatives may have no place."""
+    return x if x.dtype.is_float else x.astype(pk.float32)
+
+
 def _softplus(x):
+    x = _real(x)
     return pk.maximum(x, 0) + pk.log1p(pk.exp(-pk.abs(x)))
+
+
+def _hardsigmoid(x):
+    return pk.minimum(pk.maximum(_real(x) + 3, 0), 6) / 6
 
 
 # --- arithmetic ---------------------------------------------------------------------------------------------
@@ -129,17 +139,15 @@ sigmoid = made("sigmoid", pk.sigmoid, 1, "``1 / (1 + exp(-x))``. At most 8 ulp."
 relu = made("relu", _activation("relu"), 1, "The larger of x and 0; NaN stays NaN.")
 silu = made("silu", _activation("silu"), 1, "``x · sigmoid(x)`` (Elfwing et al. 2018). At most 9 ulp.")
 softplus = made("softplus", _softplus, 1, "``log(1 + exp(x))``, without overflow. At most 8 ulp.")
-softsign = made("softsign", lambda x: x / (1 + pk.abs(x)), 1, "``x / (1 + |x|)``. At most 4 ulp.")
-logsigmoid = made("logsigmoid", lambda x: -_softplus(-x), 1, "``-softplus(-x)``. At most 8 ulp.")
+softsign = made("softsign", lambda x: _real(x) / (1 + pk.abs(_real(x))), 1, "``x / (1 + |x|)``. At most 4 ulp.")
+logsigmoid = made("logsigmoid", lambda x: -_softplus(-_real(x)), 1, "``-softplus(-x)``. At most 8 ulp.")
 mish = made(
     "mish", lambda x: x * pk.tanh(_softplus(x)), 1, "``x · tanh(softplus(x))`` (Misra 2019). At most 16 ulp of |x|."
 )
 relu6 = made("relu6", lambda x: pk.minimum(pk.maximum(x, 0), 6), 1, "x limited to [0, 6]; NaN stays NaN.")
-hardsigmoid = made(
-    "hardsigmoid", lambda x: pk.minimum(pk.maximum(x + 3, 0), 6) / 6, 1, "``relu6(x + 3) / 6``. At most 4 ulp of 1."
-)
+hardsigmoid = made("hardsigmoid", _hardsigmoid, 1, "``relu6(x + 3) / 6``. At most 4 ulp of 1.")
 hardswish = made(
-    "hardswish", lambda x: x * (pk.minimum(pk.maximum(x + 3, 0), 6) / 6), 1,
+    "hardswish", lambda x: x * _hardsigmoid(x), 1,
     "``x · hardsigmoid(x)`` (Howard et al. 2019). At most 4 ulp of |x|.",
 )  # fmt: skip
 _gelu_erf = made("gelu", _activation("gelu"), 1, "")

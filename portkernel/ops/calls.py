@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import config
 from ..errors import (
+    ArgumentDTypeError,
     ArgumentError,
     ArgumentTypeError,
     DeviceAssertionError,
+    DTypeError,
     FallbackError,
     LaunchError,
     NoDeviceError,
@@ -140,9 +142,16 @@ def _with_fallback(op: Operator, given: Arguments) -> Any:
 
 
 def named(op: Operator, error: PortkernelError) -> PortkernelError:
-    """``error`` with the operator's name in place of that of a kernel or of an inner function."""
+    """``error`` with the operator's name in place of that of a kernel or of an inner function.
+
+    A dtype that a kernel of ours cannot compute with is the caller's mistake, and none in a text of his.
+    """
     head, found, rest = error.message.partition("(): ")
-    if isinstance(error, _ABOUT_CALLS) and found and head.isidentifier() and head != op.name:
+    if not found or not head.isidentifier():
+        return error
+    if isinstance(error, DTypeError) and not op.runs_callers_code:
+        return ArgumentDTypeError(f"{op.name}(): {rest}", hint="convert the array first")
+    if isinstance(error, _ABOUT_CALLS) and head != op.name:
         error.message = f"{op.name}(): {rest}"
         error.args = (error.message,)
     return error

@@ -32,6 +32,7 @@ class Operator:
         self.row = row
         self.follows = row.follows
         self.accepted = accepted
+        self.runs_callers_code = function is not None or row.name == "elementwise"
         if function is not None:
             self.function = function
 
@@ -103,5 +104,4 @@ class Operator:
         try:
             return self.replays(args, kwargs) if tracer is None else tracer.call(self, args, kwargs)
         except PortkernelError as e:  # of a launch that was made again without the host function
-            calls.named(self, e)
-            raise
+            raise calls.named(self, e) from None

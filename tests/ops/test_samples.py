@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import portkernel as pk
+from portkernel.errors import ArgumentDTypeError, DTypeError
 from portkernel.ops.samples import makers, samples
 
 OPENCL = pytest.param("opencl", marks=pytest.mark.skipif(not importlib.util.find_spec("pyopencl"), reason="no OpenCL"))
@@ -40,3 +41,23 @@ def test_samples_are_the_same_each_time(name: str) -> None:
         assert a.label == b.label
         for x, y in zip(a.args, b.args, strict=True):
             assert not isinstance(x, np.ndarray) or np.array_equal(x, y, equal_nan=x.dtype.kind == "f")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "int8", "int64", "uint8", "bool"])
+def test_other_dtypes_are_right_or_refused(dtype: str) -> None:
+    wrong, refused = {}, set()
+    for name, operator in pk.ops.operators().items():
+        sample = samples(name, dtype)[0]
+        try:
+            error = sample.check(operator(*sample.args, **sample.kwargs, backend="numpy"))
+        except (ArgumentDTypeError, DTypeError) as e:
+            assert name == "elementwise" or e.message.startswith(f"{name}(): "), (
+                e.message
+            )  # it speaks of its caller's text
+            refused.add(name)
+            continue
+        if not error <= 1:
+            wrong[name] = error
+        assert pk.dtypes.as_dtype(dtype) in operator.dtypes
+    assert not wrong
+    assert ("softmax" in refused) == (dtype in ("int8", "int64", "uint8", "bool"))

@@ -43,7 +43,7 @@ FLOATING: dict[str, tuple[Function, float, str]] = {
     "softsign": (lambda x: x / (1 + np.abs(x)), 4, ""), "logsigmoid": (lambda x: -_softplus(-x), 8, ""),
     "gelu": (_gelu, 40, ""), "mish": (lambda x: x * np.tanh(_softplus(x)), 24, ""), "hardsigmoid": (_hardsigmoid, 8, ""),
     "hardswish": (lambda x: x * _hardsigmoid(x), 8, ""), "reciprocal": (lambda x: 1 / x, 2, "above"),
-    "leaky_relu": (lambda x: np.where(x > 0, x, x * np.float32(0.01)), 2, ""),
+    "leaky_relu": (lambda x: np.where(x > 0, x, x * 0.01), 2, ""),
     "elu": (lambda x: np.where(x > 0, x, np.expm1(np.minimum(x, 0))), 4, ""),
     "arcsin": (np.arcsin, 10, "unit"), "arccos": (np.arccos, 10, "unit"), "arctan": (np.arctan, 6, ""),
     "sinh": (np.sinh, 12, ""), "cosh": (np.cosh, 12, ""), "arcsinh": (np.arcsinh, 8, ""),

@@ -27,7 +27,7 @@ def stored(dtype: DType) -> DType:
     """The dtype of a product of ``dtype``."""
     if dtype.is_storage_only:
         return dtypes.float32
-    return dtype if dtype.is_float else dot_accumulator(operand(dtype))
+    return dtype if dtype.is_float or dtype.is_bool else dot_accumulator(operand(dtype))
 
 
 def product(
@@ -37,10 +37,16 @@ def product(
     """``activation(a @ b + …)``, called with ``args``."""
     ref = module("matmul.reference")
 
-    def bound(_: Array) -> Array:
+    def reference() -> Array:
+        found = ref.reference(a, b, extra, activation)
+        return found != 0 if dtype.is_bool else found
+
+    def bound(want: Array) -> Array:
+        if dtype.is_bool:
+            return np.zeros(want.shape)
         return ref.bound(a, b, extra, operand(dtype), stored(dtype), activation=activation)
 
-    return sample_of(label, args, kwargs, lambda: ref.reference(a, b, extra, activation), bound, features)
+    return sample_of(label, args, kwargs, reference, bound, features)
 
 
 def _matmul(dtype: DType, rng: np.random.Generator) -> Iterator[Sample]:

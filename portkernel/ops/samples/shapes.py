@@ -75,7 +75,7 @@ def _full(name: str, dtype: DType, rng: np.random.Generator) -> Iterator[Sample]
     given = (value,) if name == "full" else ()
     for shape in ((7, 65), (), (0, 3)):
         yield sample_of(
-            str(shape), (shape, *given, dtype.name), {}, lambda shape=shape: np.full(shape, float(value)), None,
+            str(shape), (shape, *given, dtype.name), {}, lambda shape=shape: np.full(shape, float(dtype.np.type(value))), None,
             "empty" if 0 in shape else "",
         )  # fmt: skip
 
@@ -84,7 +84,7 @@ def _full_like(name: str, dtype: DType, rng: np.random.Generator) -> Iterator[Sa
     value = {"full_like": 3, "zeros_like": 0, "ones_like": 1}[name]
     given = (value,) if name == "full_like" else ()
     for x in (sample(rng, (7, 65), dtype), sample(rng, (3, 5), dtype).T):
-        yield sample_of(str(x.shape), (x, *given), {}, lambda x=x: np.full(x.shape, float(value)))
+        yield sample_of(str(x.shape), (x, *given), {}, lambda x=x: np.full(x.shape, float(dtype.np.type(value))))
 
 
 def _arange(dtype: DType, rng: np.random.Generator) -> Iterator[Sample]:
