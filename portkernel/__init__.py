@@ -35,6 +35,7 @@ from .runtime import (
     kernel_from_source,
     reset_stats,
     stats,
+    target_of,
     use,
 )
 
@@ -59,5 +60,5 @@ __all__ = [  # noqa: PLE0604  # strings, all of them
     *lang.OPERATORS,
     "Config", "DType", "Kernel", "PortkernelError", "TensorSpec", "bfloat16", "bool_", "config", "dtypes", "errors",
     "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "int16", "int32", "int64", "int8", "kernel",
-    "kernel_from_source", "lang", "reset_stats", "stats", "testing", "uint16", "uint32", "uint64", "uint8", "use",
+    "kernel_from_source", "lang", "reset_stats", "stats", "target_of", "testing", "uint16", "uint32", "uint64", "uint8", "use",
 ]  # fmt: skip

@@ -16,8 +16,9 @@ import portkernel as pk
 from portkernel.errors import ArgumentError, ArgumentShapeError
 
 from .. import arrays
-from .forward import DTYPES, Activation, Job, check_activation, check_bias, finish_arguments, outputs
+from .forward import DTYPES, check_activation, check_bias, finish_arguments, outputs
 from .geometry import Window, numbers, window
+from .job import Activation, Job
 from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, spatial
 
 

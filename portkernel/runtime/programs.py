@@ -46,9 +46,7 @@ class Programs:
         """Route, compile what is not compiled yet, and check the outputs; nothing is launched."""
         name = self.kernel.name
         driver, device = route.choose(name, typed.refs, bound.backend, bound.device, settings)
-        target = driver.target(device)
-        if settings.opencl_schedule in ("cpu", "gpu") and driver.name == "opencl":
-            target = scheduled(target, settings.opencl_schedule)
+        target = current(driver, device, settings)
         program = self._configured(bound, typed, driver, device, target, settings)
         for written in program.writes:
             check_output(typed.refs[written], written, name)
@@ -134,6 +132,14 @@ def configured(kernel: str, bound: Bound, candidate: Config | None) -> tuple[dic
     chosen = {name: value for name, value in candidate.constants if name not in bound.given}
     options = Options(bound.options.num_warps or candidate.num_warps, bound.options.num_stages or candidate.num_stages)
     return {**bound.constants, **chosen}, options
+
+
+def current(driver: Driver, device: Device, settings: config.Config) -> Target:
+    """The target of ``device`` under these settings."""
+    target = driver.target(device)
+    if settings.opencl_schedule in ("cpu", "gpu") and driver.name == "opencl":
+        return scheduled(target, settings.opencl_schedule)
+    return target
 
 
 def scheduled(target: Target, schedule: str) -> Target:
