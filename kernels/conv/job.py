@@ -12,6 +12,7 @@ from portkernel.dtypes import dot_accumulator
 
 from .. import arrays
 from ..axes import contiguous
+from .channelwise import MOST_TAPS, launch_channels
 from .dense import conv, conv_pointwise
 from .depthwise import conv_depthwise
 from .geometry import Triple
@@ -24,6 +25,8 @@ _IMAGES = 0xFFFF
 _ROWS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 _FLAT = 128
 """Pixels of an image below which tiles take pixels of several images."""
+_SLACK = 4096
+"""Positions that a tile of one channel may take past its last."""
 _ONE: Triple = (1, 1, 1)
 Activation = str | Callable[[Any], Any]
 
@@ -54,7 +57,8 @@ class Job:
         if 0 in self.out.shape:
             return
         if self._depthwise():
-            self._launch_depthwise()
+            if not self._launch_channels():
+                self._launch_depthwise()
         elif not (self._launch_pointwise() or self._launch_windows()):
             self._launch_dense()
 
@@ -82,6 +86,31 @@ class Job:
 
     def _depthwise(self) -> bool:
         return self.groups == self.x.shape[1] > 0 and self.out.shape[1] < 4 * self.groups
+
+    def _launch_channels(self) -> bool:
+        """Each channel from a padded copy, where programs are threads; several outputs of a channel one after the other."""
+        kernel: Triple = tuple(self.weight.shape[2:])  # type: ignore[assignment]
+        if 0 in kernel or self.stride != _ONE or kernel[2] > MOST_TAPS or not self._on_cpu():
+            return False
+        at = padded(tuple(self.x.shape), tuple(self.out.shape[2:]), kernel, self.front, self.dilation)
+        if at is None:
+            return False
+        copy = arranged(self.x, at, _SLACK, self.route)
+        count = self.out.shape[1] // self.groups
+        for m in range(count):
+            mine = (slice(None), slice(m, None, count))
+            weight = self.weight[mine] if self.transposed else self.weight[mine[1:]]
+            found = arrays.merge(2, 5, arrays.view(weight))
+            if found is None:
+                weight = contiguous(weight, range(5), **self.route)
+                found = arrays.merge(2, 5, arrays.view(weight))
+            assert found is not None
+            launch_channels(
+                copy, at, found[0].drop(1).array(), self.out[mine],
+                (None if self.bias is None else self.bias[mine[1:]], None if self.residual is None else self.residual[mine]),
+                self._target().units, self._epilogue(),
+            )  # fmt: skip
+        return True
 
     def _launch_depthwise(self) -> None:
         pixels, channels = self.out.shape[0] * prod(self.out.shape[2:]), self.out.shape[1]
@@ -127,7 +156,7 @@ class Job:
         """Tiles of a padded copy, where programs are threads, the taps of neighbours are neighbours and all channels meet."""
         kernel: Triple = tuple(self.weight.shape[2:])  # type: ignore[assignment]
         strided = self.stride != _ONE
-        if self.groups > 1 or (strided and (kernel != _ONE or any(self.front))) or not self._on_cpu():
+        if 0 in kernel or self.groups > 1 or (strided and (kernel != _ONE or any(self.front))) or not self._on_cpu():
             return False
         x, out, residual = self.x, self.out, self.residual
         if strided:

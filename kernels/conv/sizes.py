@@ -122,3 +122,35 @@ def product_tiles(
                 best = (cost, bm, bn)
     assert best is not None
     return {"BM": best[1], "BN": best[2], "BK": channels_of(channels, 1)}
+
+
+@dataclass(frozen=True, slots=True)
+class GradientSides:
+    """A tile of the gradient for the weight: ``rows`` channels (with all their taps in a plane) by ``columns``, of sums over
+    ``depth`` positions at once; ``splits`` shares of the positions."""
+
+    rows: int
+    columns: int
+    depth: int
+    splits: int
+
+
+@lru_cache(maxsize=1024)
+def gradient_tiles(
+    channels: int, taps: int, outputs: int, depth: int, planes: int, itemsize: int, target: pk.targets.Target
+) -> GradientSides:
+    """For ``channels`` of ``taps`` rows each, and ``outputs`` columns; ``planes`` products beside each other."""
+    panel = 2 * max(1, (target.dot_vector_bytes or target.vector_bytes) // itemsize)
+    best: tuple[float, int, int] | None = None
+    most = max(1, MOST_ROWS // taps)
+    for bc in sorted({*_parts(channels, most, 1), most}):
+        for bn in _parts(outputs, 256, min(panel, 16)):
+            blocks = pk.cdiv(outputs, bn) * planes
+            cost = _cost(channels * taps, bc * taps, bn, blocks, panel, target.units)
+            if bc <= most and (best is None or cost < best[0]):
+                best = (cost, bc, bn)
+    assert best is not None
+    _, bc, bn = best
+    programs = pk.cdiv(channels, bc) * pk.cdiv(outputs, bn) * planes
+    splits = max(1, min(pk.cdiv(target.units, programs), depth // 512))
+    return GradientSides(bc, bn, min(DEPTH, pk.cdiv(depth, 16) * 16), splits)
