@@ -30,6 +30,7 @@ def conv_channels(
     bias,
     residual,
     out,
+    base,
     deep,
     tall,
     z_step,
@@ -45,7 +46,7 @@ def conv_channels(
 ):
     """out ``(N, C, OD, OH, OW)`` from windows x ``(S, C, h, w)`` and weight ``(C, taps)``.
 
-    ``x[s, c, i, j]`` is what tap 0 of channel c sees at position ``s + i·ROW + j`` of the copy that
+    ``x[base + s, c, i, j]`` is what tap 0 of channel c sees at position ``s + i·ROW + j`` of the copy that
     :func:`conv_arrange` makes, with ``deep`` planes an image and ``tall`` rows a plane; tap (k, i, j) sees it
     ``k·z_step + i·y_step + j·X_STEP`` further on. A program computes BLOCK = (channels, rows, columns) of one plane; if
     FLAT, h is 1 and w runs on over all of them, ROW columns a row. Grid: (blocks of a plane, N · OD, C / BLOCK[0]).
@@ -57,7 +58,7 @@ def conv_channels(
     h, w = pk.program_id(0) // across, pk.program_id(0) % across
     n, d = pk.program_id(1) // out.shape[2], pk.program_id(1) % out.shape[2]
     c = pk.program_id(2)
-    start = ((n * deep + d) * tall + h * BH) * ROW + w * BW
+    start = base + ((n * deep + d) * tall + h * BH) * ROW + w * BW
     rows, columns = (1, BH * BW) if FLAT else (BH, BW)
     acc = pk.zeros((BC, rows, columns), dot_accumulator(x.dtype))
     for tap in range(KD * KH):
@@ -80,6 +81,7 @@ def conv_channels_gradient(
     x,
     grad,
     out,
+    base,
     deep,
     tall,
     z_step,
@@ -103,7 +105,7 @@ def conv_channels_gradient(
     for step in range(grad.shape[0] * grad.shape[2] * tiles * across):
         w, h = step % across, step // across % tiles
         d, n = step // (across * tiles) % grad.shape[2], step // (across * tiles) // grad.shape[2]
-        start = ((n * deep + d) * tall + h * BH) * ROW + w * BW
+        start = base + ((n * deep + d) * tall + h * BH) * ROW + w * BW
         dy = pk.load(grad, (n, c, d, h, w), (1, BC, 1, BH, BW)).reshape((BC, BH, BW)).astype(acc.dtype)
         acc = acc + dy * pk.load(x, (start + seen_from, c, 0, 0), (1, BC, BH, BW)).reshape((BC, BH, BW)).astype(
             acc.dtype
@@ -127,12 +129,12 @@ def tiles_of(channels: int, size: tuple[int, ...], row: int, least: int) -> tupl
 
 
 def seen_by(copy: Array, at: Padded, block: tuple[int, int, int], flat: bool) -> Array:
-    """The windows of tap 0 that begin at each position of an image."""
+    """The windows that begin at each position of an image, from the lowest tap of its first on."""
     _, rows, columns = block
     row = at.size[2]
     shape, steps = ((1, rows * columns), (0, 1)) if flat else ((rows, columns), (row, 1))
-    starts = at.channel + at.reach[1]
-    return arrays.View(copy[at.origin :], (starts, at.channels, *shape), (1, at.channel, *steps)).array()
+    starts = at.channel + at.reach[1] - at.reach[0]
+    return arrays.View(copy[at.origin + at.reach[0] :], (starts, at.channels, *shape), (1, at.channel, *steps)).array()
 
 
 def launch_channels(
@@ -146,7 +148,7 @@ def launch_channels(
     bias, residual = (view if a is None else a for a in given)
     grid = (pk.cdiv(oh, block[1]) * pk.cdiv(ow, block[2]), n * od, pk.cdiv(c, block[0]))
     conv_channels[grid](
-        view, weight, bias, residual, out, at.size[0], at.size[1], at.step[0], at.step[1], ROW=at.size[2],
+        view, weight, bias, residual, out, -at.reach[0], at.size[0], at.size[1], at.step[0], at.step[1], ROW=at.size[2],
         TAPS=at.kernel, X_STEP=at.step[2], BLOCK=block, FLAT=flat, **epilogue,
     )  # fmt: skip
 
@@ -159,5 +161,15 @@ def launch_channels_gradient(copy: Array, at: Padded, grad: Array, out: Array, r
     block = (1, rows, columns)
     view = seen_by(copy, at, block, False)
     conv_channels_gradient[(out.shape[1], c)](
-        view, grad, out, at.size[0], at.size[1], *at.step, ROW=at.size[2], TAPS=at.kernel, BLOCK=block, **route
+        view,
+        grad,
+        out,
+        -at.reach[0],
+        at.size[0],
+        at.size[1],
+        *at.step,
+        ROW=at.size[2],
+        TAPS=at.kernel,
+        BLOCK=block,
+        **route,
     )

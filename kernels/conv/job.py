@@ -180,11 +180,17 @@ class Job:
         n, o, *size = out.shape
         sides = whole_tiles(o, x.shape[1], taps, (n, *size), used.size, self._accumulator().itemsize, self._target())
         copy = arranged(x, at, sides.columns, self.route)
-        launch_windows(copy, used, weight, out, sides, self.transposed, (self.bias, residual), self._epilogue())
+        launch_windows(
+            copy, used, weight, out, sides, self.transposed and kernel != _ONE, (self.bias, residual), self._epilogue()
+        )
         return True
 
     def _filters(self) -> Array:
-        """weight ``(O, C·taps)``; ``(O, C, KD, KH·KW)`` with more than one plane, and if transposed (O and C exchanged)."""
+        """weight ``(O, C·taps)``; ``(O, C, KD, KH·KW)`` with more than one plane, and if transposed (O and C exchanged) with
+        more than one tap."""
+        if tuple(self.weight.shape[2:]) == _ONE:
+            flat = arrays.view(self.weight).drop(4).drop(3).drop(2)
+            return (flat.swap() if self.transposed else flat).array()
         first = 3 if self.transposed or self.weight.shape[2] > 1 else 1
         found = arrays.merge(first, 5, arrays.view(self.weight))
         if found is None:

@@ -54,6 +54,7 @@ def conv_windows(
     bias,
     residual,
     out,
+    base,
     deep,
     tall,
     skip,
@@ -70,7 +71,7 @@ def conv_windows(
 ):
     """out ``(N, O, OD, OH, OW)`` from overlapping windows x and weight ``(O, C·taps)``, or ``(O, C, KD, KH·KW)`` if KD > 1.
 
-    ``x[s, c, i, j, p]`` is what tap (0, i, j) of channel c sees at position ``s + p`` of the padded copy that
+    ``x[base + s, c, i, j, p]`` is what tap (0, i, j) of channel c sees at position ``s + p`` of the padded copy that
     :func:`conv_arrange` makes, with ``deep`` planes an image, ``tall`` rows a plane and ROW positions a row; tap (d, i, j)
     sees it ``d · skip`` further on. A program computes BLOCK = (images, planes, rows, columns) of the output, of which
     only the first may have an extent that is not 1 or the whole of the copy's; BN is at least the positions that it
@@ -82,7 +83,7 @@ def conv_windows(
     wide, rows, planes = pk.cdiv(out.shape[4], BW), pk.cdiv(out.shape[3], BH), pk.cdiv(out.shape[2], BD)
     t, i = pk.program_id(0), pk.program_id(1)
     w, h, d, n = t % wide, t // wide % rows, t // (wide * rows) % planes, t // (wide * rows * planes)
-    start = ((n * (BI * deep) + d * BD) * tall + h * BH) * ROW + w * BW
+    start = base + ((n * (BI * deep) + d * BD) * tall + h * BH) * ROW + w * BW
     acc = pk.zeros((BM, BN), dot_accumulator(x.dtype))
     terms = BC * KH * KW
     for step in range(pk.cdiv(x.shape[1], BC) * KD):
@@ -133,7 +134,7 @@ class Padded:
 
     @property
     def origin(self) -> int:
-        """Where tap 0 of the first position of the first channel lies: before it come the zeros of a whole channel."""
+        """Where tap 0 of the first position of the first channel lies, behind the zeros of a whole channel."""
         front, (_, tall, row) = self.front, self.size
         return self.channel - (front[0] * tall + front[1]) * row - front[2]
 
@@ -153,7 +154,7 @@ def padded(
     for n, out, k, before, step in zip(image[2:], size, kernel, front, dilation, strict=True):
         low, high = min(0, (k - 1) * step) - before, max(0, (k - 1) * step) - before + out - 1
         room.append(max(n + max(-low, high - n + 1, 0), out))
-    if any(f < 0 or f > n for f, n in zip(front, room, strict=True)):
+    if any(abs(f) > n for f, n in zip(front, room, strict=True)):
         return None
     _, tall, row = room
     steps = (dilation[0] * tall * row, dilation[1] * row, dilation[2])
@@ -170,7 +171,7 @@ def workspace(x: Array, size: int, dtype: pk.DType) -> Array:
 
 def arranged(x: Array, at: Padded, slack: int, route: dict[str, Any]) -> Array:
     """The padded copy of x ``(N, C, D, H, W)``, flat, with ``slack`` positions that can be read behind the last channel."""
-    more = pk.cdiv(slack + at.reach[1], at.channel)
+    more = pk.cdiv(slack + at.reach[1] + max(0, at.origin - at.channel), at.channel)
     deep, tall, row = at.size
     channels = at.channels + 1 + more
     flat = workspace(x, channels * at.channel, arrays.dtype_of("x", x))
@@ -201,9 +202,11 @@ def launch_windows(
 ) -> None:  # fmt: skip
     """The product, from the padded copy. ``given`` is bias and residual."""
     kd, kh, kw = at.kernel
-    starts = at.channel + (kd - 1) * abs(at.step[0])
+    over = (kd - 1) * at.step[0]
+    base = max(0, -over)
+    starts = at.channel + abs(over)
     view = arrays.View(
-        copy[at.origin :],
+        copy[at.origin - base :],
         (starts, at.channels, kh, kw, sides.columns),
         (1, at.channel, at.step[1], at.step[2], 1),
     ).array()
@@ -213,6 +216,6 @@ def launch_windows(
     blocks = pk.cdiv(n, bi) * pk.cdiv(od, bd) * pk.cdiv(oh, bh) * pk.cdiv(ow, bw)
     bias, residual = (view if a is None else a for a in given)
     conv_windows[(blocks, pk.cdiv(o, sides.rows))](
-        view, weight, bias, residual, out, deep, tall, at.step[0], TAPS=at.kernel, BLOCK=sides.block, ROW=row, TRANSPOSED=transposed, BM=sides.rows,
+        view, weight, bias, residual, out, base, deep, tall, at.step[0], TAPS=at.kernel, BLOCK=sides.block, ROW=row, TRANSPOSED=transposed, BM=sides.rows,
         BN=sides.columns, BC=sides.channels, **epilogue,
     )  # fmt: skip
