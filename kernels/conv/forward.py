@@ -12,7 +12,7 @@ from portkernel.errors import ArgumentError, ArgumentShapeError
 from .. import activations, arrays
 from .geometry import Window, window
 from .job import Activation, Job
-from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, spatial
+from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, one_image, spatial
 
 DTYPES = (pk.float32, pk.float64, pk.float16, pk.bfloat16, pk.int8)
 
@@ -66,6 +66,10 @@ def _conv(
 ) -> Array:  # fmt: skip
     dtype = arrays.dtype_of(f"{where}: x", x, DTYPES)
     arrays.dtype_of(f"{where}: weight", weight, (dtype,))
+    if len(x.shape) == rank + 1:
+        x, residual, whole = (one_image(a) for a in (x, residual, out))
+        made = _conv(where, rank, x, weight, bias, stride, padding, dilation, groups, activation, residual, last, whole, route)  # fmt: skip
+        return made[0] if out is None else out
     check_rank(f"{where}: x", x, rank + 2)
     check_rank(f"{where}: weight", weight, rank + 2)
     x = channels_first(x) if last else x
@@ -108,7 +112,7 @@ def conv2d(
     """``activation(conv(x, weight) + bias + residual)``, ``(N, O, OH, OW)``, as ``torch.nn.functional.conv2d``.
 
     x is ``(N, C, H, W)``, or ``(N, H, W, C)`` with ``channels_last``, and then so are the result, ``residual`` and
-    ``out``; weight is ``(O, C / groups, KH, KW)``; any strides. ``stride`` and ``dilation`` are an integer or one for
+    ``out``; without N for one image, and then they have none either; weight is ``(O, C / groups, KH, KW)``; any strides. ``stride`` and ``dilation`` are an integer or one for
     each axis; ``padding`` too, or pairs (before, after), or "valid" or "same" (the odd one after). ``activation`` is
     none, relu, gelu, gelu_tanh, silu, sigmoid, tanh, or a function of a tile.
 

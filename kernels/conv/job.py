@@ -67,6 +67,8 @@ class Job:
 
     def _on_cpu(self) -> bool:
         """Whether a program is one thread, with caches of its own and vectors that like neighbours in memory."""
+        if 0 in self.x.shape:
+            return False
         target = self._target()
         return target.schedule == "cpu" and not target.has("whole_grid")
 

@@ -19,7 +19,7 @@ from .. import arrays
 from .forward import DTYPES, check_activation, check_bias, finish_arguments, outputs
 from .geometry import Window, numbers, window
 from .job import Activation, Job
-from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, spatial
+from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, one_image, spatial
 
 
 def _phases(size: int, kernel: int, stride: int, dilation: int, before: int) -> Iterator[tuple[slice, slice, int, int]]:
@@ -91,6 +91,13 @@ def _transposed(
 ) -> Array:  # fmt: skip
     dtype = arrays.dtype_of(f"{where}: x", x, DTYPES)
     arrays.dtype_of(f"{where}: weight", weight, (dtype,))
+    if len(x.shape) == rank + 1:
+        x, residual, whole = (one_image(a) for a in (x, residual, out))
+        made = _transposed(
+            where, rank, x, weight, bias, stride, padding, output_padding, groups, dilation, activation, residual, last,
+            whole, route,
+        )  # fmt: skip
+        return made[0] if out is None else out
     check_rank(f"{where}: x", x, rank + 2)
     check_rank(f"{where}: weight", weight, rank + 2)
     x = channels_first(x) if last else x
@@ -145,7 +152,7 @@ def conv_transpose2d(
 ) -> Array:  # fmt: skip
     """The adjoint of :func:`conv2d`, with bias and activation, as ``torch.nn.functional.conv_transpose2d``.
 
-    x is ``(N, C, H, W)``, weight ``(C, O / groups, KH, KW)``; the result has ``(H - 1)·stride - padding +
+    x is ``(N, C, H, W)`` or ``(C, H, W)``, weight ``(C, O / groups, KH, KW)``; the result has ``(H - 1)·stride - padding +
     dilation·(KH - 1) + output_padding + 1`` rows, where padding is that of both sides. Layouts, dtypes, accumulation and
     error as :func:`conv2d`, with K = C / groups times the taps that an output sees.
     """
