@@ -233,7 +233,8 @@ def same_sides(shape: tuple[int, ...], other: tuple[int, ...]) -> dict[int, int]
 def _turned(func: Func) -> dict[tuple[int, ...], int]:
     """The shapes that most of their loads and stores see along another dimension than the last.
 
-    Operands of products stay as they are: packing reads them in the order of memory anyway.
+    Of a product, the right operand stays as it is: packing reads it in the order of memory anyway. The left one may turn:
+    its elements are read one by one, and those of one column then come from one place.
     """
     votes: dict[tuple[int, ...], dict[int, int]] = {}
     fixed: set[tuple[int, ...]] = set()
@@ -248,7 +249,7 @@ def _turned(func: Func) -> dict[tuple[int, ...], int]:
                     axis = len(strides) - 1 - strides[::-1].index(1)
                     found[axis] = found.get(axis, 0) + weight
             elif isinstance(op, Dot):
-                fixed.update(squeezed(v.tile.shape) for v in (op.a, op.b, op.acc))
+                fixed.update(squeezed(v.tile.shape) for v in (op.b, op.acc))
             for region in op.regions:
                 visit(region, weight * (_TURNS if isinstance(op, (For, While)) else 1))
 
