@@ -87,6 +87,11 @@ def across(acc, op):
     return acc.max(axis=1) if op == "max" else acc.min(axis=1)
 
 
+def place(t, x, tiles):
+    """The index of tile ``t`` along (R0, R1) of x, which has ``tiles`` of them along R1."""
+    return (0, t) if x.shape[1] == 1 else (t // tiles, t % tiles)
+
+
 @pk.kernel
 def fold(
     x,
@@ -115,7 +120,8 @@ def fold(
     share = pk.cdiv(x.shape[1] * tiles, pk.num_programs(2))
     acc = pk.full((BM, BN), neutral(OP, MAP, dtype), dtype)
     for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
         v = pk.load(x, at, (1, 1, BM, BN), pad=neutral(OP, MAP, x.dtype)).reshape((BM, BN))
         v = mapped(v, MAP, dtype, scale)
         if MASK:

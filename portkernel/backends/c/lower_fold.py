@@ -13,7 +13,7 @@ from ...ir import ArgReduce, Block, Reduce, Scan, Value
 from ...ir.simt import Iota, Lane, Vec
 from ...lang.functions import FOLDS
 from .build import Index, Values
-from .layout import Cyclic
+from .layout import FEW, Cyclic
 from .lower_edge import guarded
 from .lower_elementwise import element
 from .lower_memory import neighbour
@@ -207,8 +207,13 @@ def _fold_lanes(s: State, op: Reduce | ArgReduce, line: Place, length: int, lane
         olds = _parts(acc, ways)
         return tuple(v for w in range(ways) for v in combine(olds[w], vector(b.add(k, w * lanes))))
 
-    inits = tuple(v for w in range(ways) for v in vector(w * lanes))
-    partial = _parts(b.loop(done, step, start=stride, step=stride, inits=inits), ways)
+    found = tuple(v for w in range(ways) for v in vector(w * lanes))
+    if length <= FEW * lanes:
+        for k in range(stride, done, stride):
+            found = step(k, found)
+    else:
+        found = b.loop(done, step, start=stride, step=stride, inits=found)
+    partial = _parts(found, ways)
     for start in range(done, length // lanes * lanes, lanes):
         way = (start - done) // lanes
         partial[way] = combine(partial[way], vector(start))
