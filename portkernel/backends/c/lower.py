@@ -40,7 +40,7 @@ from .lower_dot import lower_dot
 from .lower_edge import guarded, inner_turns
 from .lower_elementwise import compute, element
 from .lower_fill import fill, fill_together
-from .lower_fold import lower_reduce, lower_scan
+from .lower_fold import fills_on_the_way, lower_reduce, lower_scan
 from .lower_memory import open_box, scatter_element, store_element
 from .lower_vector import lanes_for
 from .plan import tensors_touched
@@ -61,9 +61,18 @@ def lower(func: Func, target: Target) -> SimtFunc:
 
 
 def lower_block(s: State, block: Block) -> None:
-    for op in block.ops:
+    for place, op in enumerate(block.ops):
         s.b.loc = op.loc
+        if s.threads == 1 and op.results and fills_on_the_way(s, op, block.ops[place + 1 :]):
+            s.on_the_way[op.result] = _storage(s, op.result, op)
+            if isinstance(op, Load):
+                open_box(s, op)
+                s.reading(op.tensor)
+            continue
         lower_op(s, op)
+        if s.on_the_way and isinstance(op, (Reduce, ArgReduce)):
+            s.stored |= s.on_the_way
+            s.on_the_way.clear()
 
 
 def lower_op(s: State, op: Op) -> None:
@@ -118,9 +127,13 @@ def settle(s: State, op: Op) -> None:
     if not value.tile.shape:
         s.scalars[value] = compute(s, value, (), 0, 1)
     elif value in s.plan.stored:
-        storage = s.allocate(value.tile.shape, value.tile.dtype, s.plan.stored[value], _name(value), op.loc)
+        storage = _storage(s, value, op)
         fill(s, value, storage)
         s.stored[value] = storage
+
+
+def _storage(s: State, value: Value, op: Op) -> Storage:
+    return s.allocate(value.tile.shape, value.tile.dtype, s.plan.stored[value], _name(value), op.loc)
 
 
 def _name(value: Value) -> str:

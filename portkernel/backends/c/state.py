@@ -65,6 +65,8 @@ class State:
     scalars: dict[Value, Value] = field(default_factory=dict)
     constants: dict[Value, int | float | bool] = field(default_factory=dict)
     stored: dict[Value, Storage] = field(default_factory=dict)
+    on_the_way: dict[Value, Storage] = field(default_factory=dict)
+    """Tiles that the next fold stores while it reads them."""
     boxes: dict[Op, Box] = field(default_factory=dict)
     makers: dict[Value, Op] = field(default_factory=dict)
     inside: frozenset[Op] = frozenset()
