@@ -10,7 +10,7 @@ from portkernel.errors import ArgumentShapeError
 
 from .arrays import dtype_of, empty, normal_axes, strides_of
 from .axes import folding, view
-from .fold import DTYPES, Array, highest, lowest, parts
+from .fold import DTYPES, Array, highest, lowest, parts, place
 
 
 ROW = 256
@@ -45,7 +45,8 @@ def arg_fold(
     best = pk.full((BM, BN), before_all(OP, x.dtype), x.dtype)
     step = pk.full((BM, BN), pk.astype(s * share, pk.int32), pk.int32)
     for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
         v = pk.load(x, at, (1, 1, BM, BN), pad=before_all(OP, x.dtype)).reshape((BM, BN))
         worse = v <= best if OP == "max" else v >= best
         better = ~worse & (best == best)  # a NaN beats all but a NaN

@@ -21,6 +21,7 @@ from ..ir import (
     AtomicRMW,
     Block,
     Dot,
+    For,
     Func,
     Gather,
     Load,
@@ -77,6 +78,8 @@ class _Facts:
     known: dict[str, _Fact]
     origin: dict[Value, frozenset[str]] = field(default_factory=dict)
     """The constants whose ``arange`` a value was computed from."""
+    carries: bool = False
+    """Whether a loop carries a tile with such a side: a fold, if not along a side of the tile."""
     dot: tuple[DType, DType] | None = None
     """Dtypes of a dot's operands and of its accumulator."""
 
@@ -102,7 +105,7 @@ def choose(
     _read(func.body, facts)
     sizes = _dot_sizes(facts, bounds, target) if facts.dot is not None else {}
     rest = {name: fact for name, fact in facts.known.items() if name not in sizes}
-    sizes |= _map_sizes(rest, bounds, target)
+    sizes |= _map_sizes(rest, bounds, target, facts.carries)
     return {name: min(max(sizes[name], bound.low), bound.high) for name, bound in bounds.items()}
 
 
@@ -138,6 +141,8 @@ def _role(op: Op, facts: _Facts) -> None:
             _folded(op.xs[0].tile.shape[op.axis], facts)
         case ArgReduce():
             _folded(op.x.tile.shape[op.axis], facts)
+        case For():
+            facts.carries |= any(side in facts.names for r in op.results for side in r.tile.shape)
         case _:
             pass
 
@@ -275,7 +280,7 @@ _WIDE = 4096
 two to three times as fast as pieces of it, so that this counts for more than a second core (docs/benchmarks.md)."""
 
 
-def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Target) -> Sizes:
+def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Target, carries: bool) -> Sizes:
     """Sides that share out a budget of elements, the contiguous axis first; powers of two but for a short folded axis.
 
     Elements of a program: enough to pay for starting it, few enough that the units all have work and that the tiles
@@ -308,6 +313,8 @@ def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Targ
             least = _least(place, target)
             if cpu and folds and place == 0:
                 least = max(least, _WIDE // max(1, _floor_power(target.units) // 2))
+            elif cpu and carries and len(known) == 1:
+                least = max(least, _WIDE // _floor_power(target.units))
             side = min(side, max(_floor_power(share), least))
         side = min(max(side, bound.low), bound.high)
         budget = max(1, budget // side)

@@ -115,6 +115,8 @@ def _move(s: State, loop: For, value: Value) -> _Move | None:
     if value is loop.body.params[0]:
         return _Move(1, 0)
     known = s.constants.get(value)
+    if known is None:
+        known = _constant(s, value)
     if known is not None:
         return _Move(0, int(known))
     op = s.makers.get(value)
@@ -123,13 +125,16 @@ def _move(s: State, loop: For, value: Value) -> _Move | None:
         return None if scalar is None or value in loop.body.params else _Move(0, s.b.wide(scalar))
     if isinstance(op, Cast) and op.result.tile.dtype == int64 and op.x.tile.dtype in (int32, int64):
         return _move(s, loop, op.x)
+    if isinstance(op, Binary) and op.fn == "add":
+        one, other = _move(s, loop, op.x), _move(s, loop, op.y)
+        if one is not None and other is not None:
+            return _Move(one.scale + other.scale, s.b.add(one.base, other.base))
     if isinstance(op, Binary) and op.fn == "mul":
         for x, y in ((op.x, op.y), (op.y, op.x)):
-            by, moved = s.constants.get(y), _move(s, loop, x)
-            if by is None:
-                by = _constant(s, y)
-            if by is not None and moved is not None and int(by) > 0:
-                return _Move(moved.scale * int(by), s.b.mul(moved.base, int(by)))
+            by, moved = _move(s, loop, y), _move(s, loop, x)
+            if moved is None or by is None or by.scale or not isinstance(by.base, int) or by.base <= 0:
+                continue
+            return _Move(moved.scale * by.base, s.b.mul(moved.base, by.base))
     return None
 
 
