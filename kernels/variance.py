@@ -41,7 +41,8 @@ def moments(
     square = pk.zeros((BM, BN), wide)
     count = pk.zeros((BM if MASK else 1, BN), wide)
     for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
         v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         valid = (t % tiles * BN + pk.arange(BN) < x.shape[3])[None, :]
         if MASK:
