@@ -41,6 +41,19 @@ def _fold(which: str, shape: tuple[int, ...], axis: int | None, dtype: str, devi
     )
 
 
+def _variance(axis: int, device: str | None) -> Contest:
+    x = normal((4096, 4096))
+    ours, theirs = (np.zeros(4096, np.float32) for _ in range(2))
+    var = kernel("variance", "var")
+    torch = peer_module("torch")
+    peers: dict[str, Callable[[], object]] = {"numpy": lambda: np.var(x, axis=axis, out=theirs)}
+    if torch is not None:
+        tx = torch.from_numpy(x)
+        peers["torch"] = lambda: torch.var(tx, axis, correction=0)
+    run = lambda: var(x, axis, out=ours, backend=HOST, device=device)  # noqa: E731
+    return Contest(run, peers, float(x.nbytes), 4.0 * x.size, relative_error(ours, theirs, 1e-4))
+
+
 def _cumsum(m: int, n: int, device: str | None) -> Contest:
     x = normal((m, n))
     ours, theirs = (np.zeros_like(x) for _ in range(2))
@@ -70,6 +83,7 @@ SUITES = (
             *(_case(w, axis, "float32", axis is not None) for w in _NUMPY for axis in (0, 1, None)),
             *(_case(w, axis, "float16") for w in _NUMPY for axis in (0, 1)),
             *(_whole(w) for w in _NUMPY),
+            *(Case(f"var 4096×4096 axis {axis}", lambda device, axis=axis: _variance(axis, device)) for axis in (0, 1)),  # type: ignore[misc]
         ),
     ),
     Suite(

@@ -48,6 +48,50 @@ def _layer_norm(m: int, n: int, device: str | None) -> Contest:
     return Contest(run, peers, 2.0 * x.nbytes, 8.0 * x.size, relative_error(ours, theirs, 1e-4))
 
 
+def _rms_norm(m: int, n: int, device: str | None) -> Contest:
+    x, weight = normal((m, n)), np.ones(n, np.float32)
+    ours = np.zeros_like(x)
+    found = kernel("rms_norm", "rms_norm")
+    run = lambda: found(x, n, weight, _EPS, out=ours, backend="opencl", device=device)  # noqa: E731
+    torch = peer_module("torch")
+    peers, held = {}, {}
+    if torch is not None:
+        tx, tw = torch.from_numpy(x), torch.from_numpy(weight)
+
+        def theirs() -> None:
+            held["result"] = torch.nn.functional.rms_norm(tx, (n,), tw, _EPS)
+
+        peers["torch"] = theirs
+
+    def error() -> float:
+        return relative_error(ours, held["result"].numpy(), 1e-4)() if held else 0.0
+
+    return Contest(run, peers, 2.0 * x.nbytes, 5.0 * x.size, error)
+
+
+def _attention(heads: int, length: int, depth: int, causal: bool, device: str | None) -> Contest:
+    rng = np.random.default_rng(length)
+    q, k, v = (rng.standard_normal((heads, length, depth), np.float32) for _ in range(3))
+    ours = np.zeros_like(q)
+    found = kernel("attention", "scaled_dot_product_attention")
+    run = lambda: found(q, k, v, is_causal=causal, out=ours, backend="opencl", device=device)  # noqa: E731
+    torch = peer_module("torch")
+    peers, held = {}, {}
+    if torch is not None:
+        tensors = [torch.from_numpy(a)[None] for a in (q, k, v)]
+
+        def theirs() -> None:
+            held["result"] = torch.nn.functional.scaled_dot_product_attention(*tensors, is_causal=causal)
+
+        peers["torch"] = theirs
+
+    def error() -> float:
+        return relative_error(ours, held["result"].numpy()[0], 1e-4)() if held else 0.0
+
+    flops = 4.0 * heads * length * length * depth / (2 if causal else 1)
+    return Contest(run, peers, 4.0 * q.nbytes, flops, error)
+
+
 def _cases(make: object, quick: tuple[int, int]) -> tuple[Case, ...]:
     assert callable(make)
     return tuple(
@@ -59,4 +103,12 @@ def _cases(make: object, quick: tuple[int, int]) -> tuple[Case, ...]:
 SUITES = (
     Suite("softmax", "softmax over rows", "torch", 1.0, _cases(_softmax, (4096, 1024))),
     Suite("layer_norm", "layer normalisation over rows", "torch", 1.0, _cases(_layer_norm, (4096, 1024))),
-)
+    Suite("rms_norm", "RMS normalisation over rows", "torch", 1.0, _cases(_rms_norm, (4096, 1024))),
+    Suite(
+        "attention", "scaled dot-product attention", "torch", 0.7,
+        (
+            Case("12 heads of 128×64", lambda device: _attention(12, 128, 64, False, device), True),
+            Case("2048×64, causal", lambda device: _attention(1, 2048, 64, True, device)),
+        ),
+    ),
+)  # fmt: skip
