@@ -12,7 +12,6 @@ from .arrays import dtype_of, empty, normal_axes, strides_of
 from .axes import folding, view
 from .fold import DTYPES, Array, highest, lowest, parts, place
 
-
 ROW = 256
 """Elements of a contiguous row from which on it has a program of its own."""
 

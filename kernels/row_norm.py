@@ -81,7 +81,7 @@ def norm_rows(
     for t in range(x.shape[1] * tiles):
         row, k = place(t, x, tiles)
         v = pk.load(x, (b, row, i, k), (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        inside = (pk.arange(BN) < pk.astype(x.shape[3] - k * BN, pk.int32))[None, :]
+        inside = (pk.arange(BN) < pk.astype(pk.minimum(x.shape[3] - k * BN, BN), pk.int32))[None, :]
         v = pk.where(inside, v - mean[:, None], 0.0)
         square = square + v * v
     scale = 1.0 / pk.sqrt(square.sum(axis=1) / count + pk.astype(eps, wide))
@@ -133,7 +133,7 @@ def norm_gradient_rows(
         row, k = place(t, x, tiles)
         at = (b, row, i, k)
         v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        inside = (pk.arange(BN) < pk.astype(x.shape[3] - k * BN, pk.int32))[None, :]
+        inside = (pk.arange(BN) < pk.astype(pk.minimum(x.shape[3] - k * BN, BN), pk.int32))[None, :]
         v = pk.where(inside, v - mean[:, None], 0.0)
         g = pk.load(grad, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         if WEIGHT:
