@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ..rules import TABLE
+from ..aten import TABLE
 from .define import WIDE, call, computes, gradient, once_only, operator
 from .reductions import mirrored
 

@@ -10,7 +10,7 @@ import torch
 from portkernel.errors import GradientError
 
 from .. import operators
-from ..rules import TABLE
+from ..aten import TABLE
 from .define import WIDE, Run, call, computes, gradient, operator
 
 Tensor = torch.Tensor
