@@ -227,3 +227,14 @@ def test_coverage_of_training_has_the_backward_graph() -> None:
     report = pk.coverage_of(conv_net(), {"input": torch.randn(2, 3, 9, 7)}, training=True)
     assert {n.graph for n in report.nodes} == {"forward", "backward"} and not report.uncovered
     assert any(n.overload == "convolution_backward" and n.flops for n in report.nodes)
+
+
+def test_a_replay_counts_for_its_operators(programs: list[Program]) -> None:
+    weight = torch.randn(4, 4)
+    ours = compiled(lambda x: torch.softmax(x @ weight, -1))
+    with pk.use(backend="numpy"):
+        for _ in range(3):
+            ours(torch.ones(2, 4))
+        pk.reset_stats()
+        ours(torch.ones(2, 4))
+    assert {operator for operator, _, _ in pk.stats().operators} == {"matmul", "softmax"}
