@@ -206,6 +206,10 @@ class StageError(PortkernelError):
     """A file in the folder of overrides that cannot take the place of its stage."""
 
 
+class GradientError(PortkernelError):
+    """A gradient was asked for of an operator that has none, such as a gradient itself."""
+
+
 class FallbackError(PortkernelError):
     """Under ``strict``: the call would have taken another route than the one asked for."""
 

@@ -25,7 +25,7 @@ from ..targets.facts import Route as TargetRoute
 from ..targets.profile import chip
 from . import trials as source
 from .evidence import Launch, describe
-from .model import Cell, Column, Outcome, Percentage, Report, Row
+from .model import Cell, Column, Outcome, Percentage, Report, Row, cell_id
 from .plan import Depth, Selection
 from .provenance import made, now
 from .states import State
@@ -87,7 +87,7 @@ def _cells(
     for place, dtype in enumerate(dtypes[:1] if quick else dtypes):
         for column, route in columns:
             compiles = not quick and (full or place == 0) and _can_compile(route)
-            if selection.cells and Cell(row.id, dtype, column.id, Outcome(State.UNTESTED)).id not in selection.cells:
+            if selection.cells and cell_id(row.id, dtype, column.id) not in selection.cells:
                 continue
             clock = time.perf_counter()
             outcome = judge(row, dtype, column, route, chip(profile), compiles)

@@ -25,6 +25,8 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "samples":
+        return import_module(f"{__name__}.samples")
     if name in _PLACES:
         return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
     found = operators().get(name)

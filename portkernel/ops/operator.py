@@ -79,7 +79,7 @@ class Operator:
     @cached_property
     def replays(self) -> Replays:
         """The calls that need not run the host function again."""
-        return Replays(self.complete, self.name)
+        return Replays(self.complete)
 
     @cached_property
     def kernels(self) -> tuple[str, ...]:

@@ -45,13 +45,12 @@ _Table = dict[Key, "_Trial | Replay"]
 
 
 class Replays:
-    """What is known of the calls of the operator ``name``. ``slow(args, kwargs)`` is its complete path."""
+    """What is known of the calls of one operator. ``slow(args, kwargs)`` is its complete path."""
 
-    __slots__ = ("_name", "_slow", "_tables")
+    __slots__ = ("_slow", "_tables")
 
-    def __init__(self, slow: Slow, name: str = "") -> None:
+    def __init__(self, slow: Slow) -> None:
         self._slow = slow
-        self._name = name
         self._tables: dict[int, tuple[config.Config, _Table]] = {}
 
     def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -113,7 +112,7 @@ class Replays:
         if len(table) >= _SIGNATURES:
             table.clear()
         if made is not None and trial is not None and trial.recording == made:
-            table[signature] = Replay(made, operator=self._name)
+            table[signature] = Replay(made)
         else:
             table[signature] = _Trial(1 if trial is None else trial.runs + 1, made)
         return result

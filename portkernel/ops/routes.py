@@ -51,6 +51,8 @@ class Route:
     steps: tuple[Step, ...] = ()
 
     def __str__(self) -> str:
+        if not self.steps:
+            return f"{self.operator}: {self.reason}"
         sizes = ", ".join(f"{n}={v}" for n, v in self.config.items() if isinstance(v, int))
         lines = [
             f"{self.operator}: {self.kernel}({sizes}) on {self.backend}, {self.device}",

@@ -38,6 +38,8 @@ class Step:
     sizes: Grid
     values: tuple[Scalar, ...]
     places: tuple[Place, ...]
+    operator: str = ""
+    """The operator that made it, if one did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ class Recorder:
             kept[position] = 0
             if position in plan.writes and 0 <= found[0] < self.count:
                 self.written.add(found[0])
-        self.steps.append(Step(plan, sizes, tuple(kept), tuple(places)))
+        self.steps.append(Step(plan, sizes, tuple(kept), tuple(places), OBSERVED.operator))
         self.calls.append((tuple(values), tuple(owners)))
 
     def memory_at(self, address: int) -> int | None:

@@ -41,13 +41,8 @@ class Replay:
 
     __slots__ = ("_checks", "_counters", "_gather", "_globals", "_kept", "_makes", "_scratch", "_steps", "_waits")
 
-    def __init__(
-        self, recording: Recording, *, apart: bool = False, kept: int = _KEPT_BYTES, operator: str = ""
-    ) -> None:
-        """``apart`` promises that arguments share no memory; scratch memory up to ``kept`` bytes stays with its thread.
-
-        Launches count for ``operator``, if one is named.
-        """
+    def __init__(self, recording: Recording, *, apart: bool = False, kept: int = _KEPT_BYTES) -> None:
+        """``apart`` promises that arguments share no memory; scratch memory up to ``kept`` bytes stays with its thread."""
         count = len(recording.arguments)
         seen = _memories(recording.results)
         unseen = [i for i, a in enumerate(recording.allocations, count) if a.on_host and i not in seen]
@@ -63,9 +58,8 @@ class Replay:
         launches: list[Any] = [s.plan.launch for s in recording.steps]
         self._waits = [launch.wait for launch in launches if getattr(launch, "deferrable", False)]
         self._counters = [s.plan.counter for s in recording.steps]
-        if operator:
-            plans = [s.plan for s in recording.steps]
-            self._counters += [COUNTERS.operator_cell(operator, p.kernel, p.backend) for p in plans]
+        made = [(s.operator, s.plan.kernel, s.plan.backend) for s in recording.steps if s.operator]
+        self._counters += [COUNTERS.operator_cell(*names) for names in made]
         read = [g for s in recording.steps for g in s.plan.globals_read]
         self._globals = list({(id(space), name): (space, name, known) for space, name, known in read}.values())
         self._checks = [] if apart else _pairs(recording)

@@ -16,6 +16,7 @@ import portkernel as pk
 from portkernel.errors import ArgumentError, NoDeviceError, UncoveredOperatorError
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
+pytest.importorskip("onnx.backend.test", reason="onnx came without its tests")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from portkernel.integrations.onnx import Backend, is_compatible, prepare, run_node, uncovered  # noqa: E402
@@ -183,6 +184,49 @@ def test_subgraphs_see_the_values_around_them() -> None:
     node = helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)
     made = model([node], {"x": x}, ["y"], constants={"n": np.asarray(3)})
     assert np.allclose(prepare(made, backend="numpy").run([x])[0], 4 * x)
+
+
+@pytest.mark.filterwarnings("ignore")  # of the suite, which divides by zero while it makes its cases
+def test_the_projects_own_runner_takes_the_backend() -> None:
+    import unittest
+
+    suite = onnx.backend.test.runner.Runner(Backend, __name__).include("test_(relu|gemm_all_attributes|string_concat)_")
+    result = unittest.TestResult()
+    suite.test_suite.run(result)
+    assert not result.errors
+    assert not result.failures
+    ran = result.testsRun - len(result.skipped)
+    assert ran == 3  # relu, its expanded body, gemm
+    assert sum("StringConcat" in why for _, why in result.skipped) == 5
+
+
+def test_attention_is_one_kernel_where_it_can_be() -> None:
+    q, k, v = draw(2, 4, 33, 17), draw(2, 2, 65, 17), draw(2, 2, 65, 9)
+    for given, inputs in (({}, [q, k, v]), ({"softcap": 2.0}, [q, k, v]), ({"is_causal": 1}, [q, k, v])):
+        names = ["q", "k", "v"]
+        node = helper.make_node("Attention", names, ["y"], **given)
+        made = model([node], dict(zip(names, inputs, strict=True)), ["y"], opset=23)
+        rep = prepare(made, backend="numpy")
+        rep.watch = True
+        (y,) = rep.run(inputs)
+        assert (len(rep.ran) == 1) == ("softcap" not in given)
+        scores = np.einsum("bhsd,bhtd->bhst", q.astype(np.float64), k.repeat(2, 1)) / np.sqrt(17)
+        if "softcap" in given:
+            scores = 2 * np.tanh(scores / 2)
+        if "is_causal" in given:
+            scores = np.where(np.arange(65) <= np.arange(33)[:, None], scores, -np.inf)
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        want = (weights / weights.sum(-1, keepdims=True)) @ v.repeat(2, 1)
+        assert np.allclose(y, want, rtol=1e-4, atol=1e-4)
+
+
+def test_weights_are_read_once_and_can_be_given() -> None:
+    x, w = draw(3, 5), draw(5, 4)
+    made = model([helper.make_node("MatMul", ["x", "w"], ["y"])], {"x": x, "w": w}, ["y"], constants={"w": w})
+    rep = prepare(made, backend="numpy")
+    assert np.allclose(rep.run([x])[0], x @ w, rtol=1e-5, atol=1e-5)
+    assert np.allclose(rep.run([x, 2 * w])[0], 2 * x @ w, rtol=1e-5, atol=1e-5)
+    assert np.allclose(rep.run({"x": x})[0], x @ w, rtol=1e-5, atol=1e-5)
 
 
 def test_a_missing_launch_is_no_pass() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..model import Cell, Report
 from ..states import State
-from .words import REASONED, legend, names_of, percentage_text, reasons, tally, totals
+from .words import REASONED, legend, names_of, percentage_text, reasons, tally, totals, tried_columns
 
 BEGIN, END = "<!-- coverage table: begin -->", "<!-- coverage table: end -->"
 
@@ -30,7 +30,7 @@ def _heading(report: Report) -> str:
 def shares(report: Report) -> str:
     """One row for each column of the report, one column for each denominator."""
     lines = ["| column | device | of our operators | of core ATen |", "|---|---|---|---|"]
-    places = {column.id: column.name or f"{column.compiler}, nothing executed" for column in report.columns}
+    places = {column.id: column.name or f"{column.compiler}, nothing executed" for column in tried_columns(report)}
     for place, name in [("", "every column where it was tried"), *places.items()]:
         found = {p.of: percentage_text(p) for p in report.percentages if p.column == place}
         lines.append(f"| {place or 'all'} | {name} | {found.get('operators', '')} | {found.get('aten-core', '')} |")
@@ -40,7 +40,7 @@ def shares(report: Report) -> str:
 
 def table(report: Report, variants: bool = True) -> str:
     """A line for each row (or operator), with the cells of each column counted by state."""
-    columns = [column.id for column in report.columns]
+    columns = [column.id for column in tried_columns(report)]
     lines = [f"| operator | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     found: dict[str, dict[str, list[Cell]]] = {}
     names = {row.id: row.id if variants else row.name for row in report.rows}

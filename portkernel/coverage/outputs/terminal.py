@@ -22,6 +22,7 @@ from .words import (
     state_text,
     tally,
     totals,
+    tried_columns,
 )
 
 STYLE = {
@@ -81,13 +82,14 @@ def _overview(report: Report) -> Table:
     """A line for each row that was tried: how many dtypes are in which state on each column."""
     table = Table(box=box.SIMPLE_HEAD, title=_title(report), pad_edge=False)
     table.add_column("operator", no_wrap=True)
-    for column in report.columns:
+    columns = tried_columns(report)
+    for column in columns:
         table.add_column(column.id, overflow="fold")
     found: dict[tuple[str, str], list[Cell]] = {}
     for cell in report.cells:
         found.setdefault((cell.row, cell.column), []).append(cell)
     for row in report.rows:
-        texts = [_coloured(found.get((row.id, column.id), ())) for column in report.columns]
+        texts = [_coloured(found.get((row.id, column.id), ())) for column in columns]
         if any(texts):
             table.add_row(escape(row.id), *texts)
     return table

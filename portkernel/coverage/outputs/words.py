@@ -56,6 +56,12 @@ def tally(cells: Iterable[Cell], skip: Sequence[State] = ()) -> str:
     return ", ".join(f"{counts[state]} {state.value}" for state in State if counts[state] and state not in skip)
 
 
+def tried_columns(report: Report) -> list[Column]:
+    """The columns that have a cell to show."""
+    places = {cell.column for cell in report.cells if cell.state is not State.UNTESTED}
+    return [column for column in report.columns if column.id in places]
+
+
 def totals(report: Report) -> str:
     """How many cells there are, in which states, and what it took."""
     seconds = report.made["seconds"]

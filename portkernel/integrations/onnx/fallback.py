@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from .executor import type_of
+from .steps import type_of
 
 
 def compute(proto: onnx.NodeProto, opsets: Mapping[str, int], inputs: Sequence[Any]) -> list[Any]:

@@ -12,13 +12,15 @@ import onnx
 import portkernel as pk
 from portkernel.runtime.observation import probing
 
-from ..observed import Launch, Observed, State, noted
-from .executor import Executor, Opsets, Scope, Value, uncovered_error
+from ..observed import How, Launch, Observed, State, noted
+from .executor import Executor, Scope
 from .fallback import compute
 from .registry import Implementation, Work
+from .steps import Step, Value, of_graph
 
 _OPEN = (1, 16)
 """The size of a first dimension that a model leaves open, and of any other."""
+_HOW: dict[Work, How] = {Work.VIEW: "view", Work.CONTROL: "control"}
 _TOLERANCE = {"float16": 1e-2, "bfloat16": 5e-2, "float32": 1e-3, "float64": 1e-6}
 
 
@@ -28,14 +30,10 @@ def observe(path: str, dims: Mapping[str, int]) -> Iterator[Observed]:
     opsets = {o.domain: o.version for o in model.opset_import}
     functions = {(f.domain, f.name): f for f in model.functions}
     watcher = _Watcher(functions, compute)
-    constants = {i.name for i in model.graph.initializer}
-    graph = onnx.GraphProto()
-    graph.CopyFrom(model.graph)
-    free = [i for i in model.graph.input if i.name not in constants]
-    del graph.input[:]
-    graph.input.extend(free)
+    graph = of_graph(model.graph, opsets, functions)
     rng = np.random.default_rng(0)
-    watcher.graph(graph, [_input(i, dims, rng) for i in free], opsets)
+    infos = {i.name: i for i in model.graph.input}
+    watcher.graph(graph, [_input(infos[name], dims, rng) for name in graph.inputs])
     yield from watcher.seen
 
 
@@ -46,41 +44,33 @@ class _Watcher(Executor):
     seen: list[Observed] = field(default_factory=list)
 
     def implemented(
-        self,
-        found: Implementation,
-        proto: onnx.NodeProto,
-        inputs: list[Value],
-        scope: Scope,
-        opsets: Opsets,
-        version: int,
-    ) -> Sequence[Value]:
+        self, step: Step, found: Implementation, inputs: list[Value], scope: Scope
+    ) -> tuple[Value, ...] | None:
         before = pk.stats().launches
-        results = Executor.implemented(self, found, proto, inputs, scope, opsets, version)
-        name = f"{proto.domain or 'ai.onnx'}.{proto.op_type}"
+        results = Executor.implemented(self, step, found, inputs, scope)
+        if results is None:
+            return None
         described = tuple(map(described_value, inputs)), tuple(map(described_value, results))
         if found.work is not Work.KERNELS:
-            self.seen.append(Observed(name, *described, found.work.value, "untested", "", 0))
+            self.seen.append(Observed(step.name, *described, _HOW[found.work], "untested", "", 0))
             return results
         made = {k: n - before.get(k, 0) for k, n in pk.stats().launches.items() if n > before.get(k, 0)}
         route = next((backend for _, backend in made), "")
-        state, detail = self._judge(proto, opsets, inputs, results)
+        state, detail = self._judge(step, inputs, results)
         recorded: list[Launch] = []
-
         try:
             with probing(noted(recorded)):
-                Executor.implemented(self, found, proto, inputs, scope, opsets, version)
+                Executor.implemented(self, step, found, inputs, scope)
         except (pk.PortkernelError, ValueError, IndexError):  # what is not computed may not serve as a shape
             pass
-        flops = operations(proto, inputs, results)
-        self.seen.append(Observed(name, *described, "kernels", state, detail, flops, route, tuple(recorded)))
+        flops = operations(step.proto, inputs, results)
+        self.seen.append(Observed(step.name, *described, "kernels", state, detail, flops, route, tuple(recorded)))
         return results
 
-    def _judge(
-        self, proto: onnx.NodeProto, opsets: Opsets, inputs: Sequence[Value], results: Sequence[Value]
-    ) -> tuple[State, str]:
+    def _judge(self, step: Step, inputs: Sequence[Value], results: Sequence[Value]) -> tuple[State, str]:
         """The state of a node that ran, from what another runtime makes of it."""
         try:
-            wanted = compute(proto, opsets, inputs)
+            wanted = compute(step.proto, step.opsets, inputs)
         except Exception as error:  # the other runtime may lack the operator
             return "untested", f"ran, but nothing to compare with: {type(error).__name__}"
         for got, want in zip(results, wanted, strict=False):
@@ -88,16 +78,12 @@ class _Watcher(Executor):
                 return "wrong", "the result differs from another runtime's"
         return "native", ""
 
-    def fallen(self, proto: onnx.NodeProto, opsets: Opsets, inputs: Sequence[Value], version: int) -> Sequence[Value]:
-        results = compute(proto, opsets, inputs)
-        reason = uncovered_error(proto, version).message.partition("got ")[2]
-        self.seen.append(
-            Observed(
-                f"{proto.domain or 'ai.onnx'}.{proto.op_type}", tuple(map(described_value, inputs)),
-                tuple(map(described_value, results)), "uncovered", "unsupported", f"no operator for {reason}",
-                operations(proto, inputs, results),
-            )
-        )  # fmt: skip
+    def fallen(self, step: Step, inputs: Sequence[Value]) -> Sequence[Value]:
+        results = compute(step.proto, step.opsets, inputs)
+        described = tuple(map(described_value, inputs)), tuple(map(described_value, results))
+        reason = f"no operator for {step.name} of opset {step.version}"
+        flops = operations(step.proto, inputs, results)
+        self.seen.append(Observed(step.name, *described, "uncovered", "unsupported", reason, flops))
         return results
 
 

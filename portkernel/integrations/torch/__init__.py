@@ -5,7 +5,8 @@ Importing this package imports PyTorch.
 
 from __future__ import annotations
 
+from . import library  # it defines torch.ops.portkernel
 from .coverage import ModelCoverage, coverage_of
 from .mode import dispatch
 
-__all__ = ["ModelCoverage", "coverage_of", "dispatch"]
+__all__ = ["ModelCoverage", "coverage_of", "dispatch", "library"]

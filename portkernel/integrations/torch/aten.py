@@ -10,11 +10,6 @@ from . import indexing, norms, pointwise, pooling, products, reductions, shapes 
 from .rules import TABLE, Rule, kind_of, refusal
 
 _WHY_NOT: dict[str, str] = {
-    **dict.fromkeys(
-        ("bernoulli", "rand", "randn", "randint", "randperm", "native_dropout", "normal", "uniform", "multinomial",
-         "rand_like", "randn_like", "bernoulli_", "normal_", "uniform_", "exponential_", "random_", "_fused_dropout"),
-        "random numbers come from PyTorch's generator",
-    ),
     **dict.fromkeys(("nonzero", "masked_select", "unique_dim", "_unique2", "unique_consecutive"),
                     "the shape of the result depends on the elements"),
     **dict.fromkeys(("_fft_r2c", "_fft_c2r", "_fft_c2c"), "no Fourier transforms"),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, decomposition_table
 from torch._dynamo.backends.common import aot_autograd
 from torch.fx import GraphModule
 
@@ -15,13 +15,14 @@ from portkernel import config
 from .cleanup import clean
 from .fusion import first_results, fold_batch_norms, fuse_chains, fuse_epilogues
 from .program import Program
-from .rules import TABLE
+from .rules import TABLE, aten
 
 
 def decompositions() -> dict[Any, Callable[..., Any]]:
     """PyTorch's decompositions into core ATen, but for what has an operator as a whole."""
     table: Any = core_aten_decompositions()
-    return {op: fn for op, fn in table.items() if op not in TABLE}
+    also = {op: decomposition_table[op] for op in (aten.native_dropout.default, aten.native_dropout_backward.default)}
+    return {op: fn for op, fn in {**table, **also}.items() if op not in TABLE}
 
 
 def prepare(module: GraphModule, *, inference: bool) -> list[torch.fx.Node]:

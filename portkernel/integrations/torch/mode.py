@@ -33,7 +33,8 @@ class Dispatch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.strict = strict
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return _dispatch(self, func, args, kwargs or {})
+        with torch.no_grad():  # autograd is above: what comes here is its forward or backward call
+            return _dispatch(self, func, args, kwargs or {})
 
 
 @contextmanager

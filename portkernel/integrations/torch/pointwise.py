@@ -163,7 +163,7 @@ def refuse_bound(bound: Bound, operands: tuple[Any, ...]) -> str:
         return "tensors on several devices"
     if any(t.ndim > RANK and not t.is_contiguous() for t in tensors):
         return f"more than {RANK} dimensions, not in one run of memory"
-    if len({t.shape for t in tensors}) > 1 and max(t.ndim for t in tensors) > RANK:
+    if max(t.ndim for t in tensors) > RANK and any(t.shape != tensors[0].shape for t in tensors):
         return f"more than {RANK} dimensions that broadcast"
     computed, result = promoted(bound, operands)
     if result not in DTYPES or computed not in DTYPES:

@@ -301,7 +301,7 @@ def _run_of(program: Program, node: Node) -> Callable[..., Any]:
     rule = TABLE.get(target)
     if rule is not None and kind_of(target) == "compute":
         return _laid_out(rule.run, node)
-    if kind_of(target) == "allocation":
+    if kind_of(target) in ("allocation", "random"):
         return _allocated(target)
     return target
 
@@ -325,7 +325,7 @@ def _foreign(target: OpOverload, reason: str) -> Callable[..., Any]:
 
 def _allocated(target: OpOverload) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
-        pk.note_host_work(f"{target} fills memory on the host")
+        pk.note_host_work(f"{target} makes numbers on the host")
         return target(*args, **kwargs)
 
     return run

@@ -74,6 +74,14 @@ _ALLOCATIONS = frozenset(
     }
 )  # fmt: skip
 """New tensors of numbers that are known on the host: filled where they are allocated."""
+_RANDOM = frozenset(
+    {
+        "rand", "rand_like", "randn", "randn_like", "randint", "randint_like", "randperm", "bernoulli", "bernoulli_",
+        "normal", "normal_", "normal_functional", "uniform", "uniform_", "exponential", "exponential_", "random",
+        "random_", "geometric_", "cauchy_", "log_normal_", "multinomial", "poisson",
+    }
+)  # fmt: skip
+"""New random numbers. PyTorch's generator draws them, as its state is part of the program."""
 _METADATA = frozenset(
     {
         "_unsafe_view", "_reshape_alias", "view", "sym_size", "sym_numel", "sym_stride", "sym_storage_offset", "size",
@@ -87,7 +95,9 @@ _METADATA = frozenset(
 
 
 def kind_of(op: OpOverload) -> str:
-    """``view`` for what only looks at tensors or renames their memory, ``allocation``, or ``compute``."""
+    """``view`` for what only looks at tensors or renames their memory, ``allocation``, ``random``,
+    ``own`` for an operator that PyTorch has from us, or ``compute``.
+    """
     found = _KINDS.get(op)
     if found is None:
         found = _KINDS[op] = _kind_of(op)
@@ -99,11 +109,17 @@ _KINDS: dict[OpOverload, str] = {}
 
 def _kind_of(op: OpOverload) -> str:
     schema = op._schema
-    name = schema.name.rpartition("::")[2]
+    space, _, name = schema.name.rpartition("::")
+    if space == "portkernel":
+        return "own"
+    if space not in ("aten", "prims") and not any("Tensor" in str(r.type) for r in schema.returns):
+        return "view"  # the profiler's marks
     if name in _METADATA:
         return "view"
     if name in _ALLOCATIONS:
         return "allocation"
+    if name in _RANDOM:
+        return "random"
     returned = [r.alias_info for r in schema.returns]
     if returned and all(a is not None and not a.is_write for a in returned):
         return "view"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from . import (
+    attention,
     casts,
     control,
     convolution,
@@ -24,6 +25,6 @@ from . import (
 )
 
 __all__ = [
-    "casts", "control", "convolution", "elementwise", "indexing", "matrix", "normalization", "pooling", "recurrent",
-    "reduction", "resize", "sampling", "scatter", "selection", "sequence", "shape", "text", "training",
+    "attention", "casts", "control", "convolution", "elementwise", "indexing", "matrix", "normalization", "pooling",
+    "recurrent", "reduction", "resize", "sampling", "scatter", "selection", "sequence", "shape", "text", "training",
 ]  # fmt: skip

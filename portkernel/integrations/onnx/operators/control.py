@@ -6,28 +6,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import onnx
 
 from portkernel import ops
 
 from ..executor import Node
 from ..registry import Work, operator
+from ..steps import Steps
 from .arrays import Array
 
 CONTROL = Work.CONTROL
 
 
 @operator("If", work=CONTROL, node=True)
-def if_(condition: Array, then_branch: onnx.GraphProto, else_branch: onnx.GraphProto, node: Node) -> tuple[Any, ...]:
+def if_(condition: Array, then_branch: Steps, else_branch: Steps, node: Node) -> tuple[Any, ...]:
     return tuple(node.run_graph(then_branch if bool(condition.reshape(())) else else_branch, []))
 
 
 @operator("Loop", work=CONTROL, node=True)
-def loop(
-    count: Array | None, condition: Array | None, *state: Any, body: onnx.GraphProto, node: Node
-) -> tuple[Any, ...]:
+def loop(count: Array | None, condition: Array | None, *state: Any, body: Steps, node: Node) -> tuple[Any, ...]:
     carried = list(state)
-    rows: list[list[Any]] = [[] for _ in range(len(body.output) - 1 - len(state))]
+    rows: list[list[Any]] = [[] for _ in range(len(body.outputs) - 1 - len(state))]
     limit = None if count is None else int(count.reshape(()))
     i, go = 0, condition is None or bool(condition.reshape(()))
     while go and (limit is None or i < limit):
@@ -43,7 +41,7 @@ def loop(
 @operator("Scan", since=9, work=CONTROL, node=True)
 def scan(
     *given: Any,
-    body: onnx.GraphProto,
+    body: Steps,
     num_scan_inputs: int,
     node: Node,
     scan_input_axes: Sequence[int] | None = None,
@@ -57,7 +55,7 @@ def scan(
     back = scan_input_directions or [0] * num_scan_inputs
     seen = [np.moveaxis(x, a, 0) for x, a in zip(inputs, axes, strict=True)]
     seen = [x[::-1] if d else x for x, d in zip(seen, back, strict=True)]
-    outputs = len(body.output) - split
+    outputs = len(body.outputs) - split
     rows: list[list[Any]] = [[] for _ in range(outputs)]
     for i in range(seen[0].shape[0]):
         results = node.run_graph(body, [*state, *(x[i] for x in seen)])
@@ -74,7 +72,7 @@ def scan(
 
 @operator("Scan", until=8, work=CONTROL, node=True)
 def scan_batches(
-    lengths: Array | None, *given: Any, body: onnx.GraphProto, num_scan_inputs: int, node: Node, **_: Any
+    lengths: Array | None, *given: Any, body: Steps, num_scan_inputs: int, node: Node, **_: Any
 ) -> tuple[Any, ...]:
     """Opset 8: a scan for each element of a leading batch axis."""
     batches = [
