@@ -56,7 +56,7 @@ def test_rankings_hold_in_half_precision(minilm: tuple[Any, Any], dtype: str) ->
 
 
 def test_a_small_resnet_infers_and_trains() -> None:
-    model = resnet50.make((1, 1, 1, 1), (32, 64, 64, 128), classes=10)
+    model = resnet50.make((1, 1), (32, 64), classes=10)
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     pk.reset_stats()
     error, _ = resnet50.infer(model, images, "opencl")
