@@ -38,6 +38,7 @@ from .runtime import (
     note_host_work,
     reset_stats,
     stats,
+    target_of,
     use,
 )
 
@@ -70,5 +71,5 @@ __all__ = [  # noqa: PLE0604  # strings, all of them
     "Captured", "Config", "DType", "Kernel", "PortkernelError", "TensorSpec", "bfloat16", "bool_", "capture", "config", "dtypes", "errors",
     "explain", "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "int16", "int32", "int64", "int8", "kernel",
     "kernel_from_source", "lang", "note_allocation", "note_host_work", "register_op", "reset_stats",
-    "stats", "supports", "testing", "trace", "uint16", "uint32", "uint64", "uint8", "use",
+    "stats", "supports", "target_of", "testing", "trace", "uint16", "uint32", "uint64", "uint8", "use",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cases import ENTRIES
+from . import cases, window_cases
 from .forward import conv1d, conv2d, conv3d
 from .gradient import (
     conv1d_input,
@@ -14,6 +14,8 @@ from .gradient import (
     conv_bias,
 )
 from .transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
+
+ENTRIES = (*cases.ENTRIES, *window_cases.ENTRIES)
 
 __all__ = [
     "ENTRIES",

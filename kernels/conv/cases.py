@@ -26,7 +26,7 @@ NONE = (0, 0, 0)
 
 
 @dataclass(frozen=True)
-class _Convolution:
+class Convolution:
     """``image`` is (C, D, H, W); ``padding`` is the same on both sides."""
 
     image: tuple[int, int, int, int]
@@ -110,7 +110,7 @@ class _Convolution:
 
 
 def _dense(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Generator], Problem]:
-    it = _Convolution(*args, **given)
+    it = Convolution(*args, **given)
     pixels, rows = it.batch * prod(it.size[2:]), it.channels // it.groups
 
     def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
@@ -126,7 +126,7 @@ def _dense(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Generator]
 
 
 def _depthwise(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Generator], Problem]:
-    it = _Convolution(*args, **given)
+    it = Convolution(*args, **given)
     pixels = it.batch * prod(it.size[2:])
 
     def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
@@ -142,7 +142,7 @@ def _depthwise(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Genera
 
 
 def _pointwise(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Generator], Problem]:
-    it = _Convolution(*args, kernel=ONE, **given)
+    it = Convolution(*args, kernel=ONE, **given)
     pixels = prod(it.size[2:])
 
     def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
@@ -173,7 +173,7 @@ def _pointwise(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Genera
 
 
 def _weights(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Generator], Problem]:
-    it = _Convolution(*args, **given)
+    it = Convolution(*args, **given)
     channels, rows = it.image[0] // it.groups, it.channels // it.groups
     taps, pixels = prod(it.kernel), it.batch * prod(it.size[2:])
 

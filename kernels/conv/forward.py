@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Sequence
 from typing import Any
 
 import portkernel as pk
@@ -12,124 +10,11 @@ from portkernel.dtypes import dot_accumulator
 from portkernel.errors import ArgumentError, ArgumentShapeError
 
 from .. import activations, arrays
-from .dense import conv, conv_pointwise
-from .depthwise import conv_depthwise
-from .geometry import Triple, Window, window
-from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, spatial
+from .geometry import Window, window
+from .job import Activation, Job
+from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, one_image, spatial
 
 DTYPES = (pk.float32, pk.float64, pk.float16, pk.bfloat16, pk.int8)
-_IMAGES = 0xFFFF
-"""The most programs along the third axis of a CUDA grid."""
-_ROWS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
-Activation = str | Callable[[Any], Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A convolution ready to launch: arrays with three spatial axes.
-
-    ``front`` is the padding before each axis; as it and ``dilation`` may be negative, this is also what a transposed
-    convolution does to the outputs of one phase. ``weight`` is ``(C, O / groups, …)`` if ``transposed``.
-    """
-
-    x: Array
-    weight: Array
-    out: Array
-    front: Triple
-    stride: Triple
-    dilation: Triple
-    groups: int
-    transposed: bool
-    bias: Array | None
-    residual: Array | None
-    activation: Activation
-    route: dict[str, str | None]
-
-    def launch(self) -> None:
-        """Nothing is launched for an empty result."""
-        if 0 in self.out.shape:
-            return
-        if self._depthwise():
-            self._launch_depthwise()
-        elif not self._launch_pointwise():
-            self._launch_dense()
-
-    def _epilogue(self) -> dict[str, Any]:
-        return {
-            "BIAS": self.bias is not None,
-            "RESIDUAL": self.residual is not None,
-            "ACTIVATION": self.activation,
-            **self.route,
-        }
-
-    def _arrays(self) -> tuple[Array, Array, Array, Array, Array]:
-        """Where there is no bias or residual, x stands in for it, unread."""
-        x = self.x
-        bias, residual = (x if a is None else a for a in (self.bias, self.residual))
-        return x, self.weight, bias, residual, self.out
-
-    def _depthwise(self) -> bool:
-        return self.groups == self.x.shape[1] > 0 and self.out.shape[1] < 4 * self.groups
-
-    def _launch_depthwise(self) -> None:
-        pixels, channels = self.out.shape[0] * prod(self.out.shape[2:]), self.out.shape[1]
-        conv_depthwise[lambda meta: (pk.cdiv(pixels, meta["BN"]), pk.cdiv(channels, meta["BM"]))](
-            *self._arrays(),
-            *self.front,
-            STRIDE=self.stride,
-            DILATION=self.dilation,
-            TRANSPOSED=self.transposed,
-            **self._epilogue(),
-        )
-
-    def _launch_pointwise(self) -> bool:
-        """A plain product, if the kernel is one pixel and the pixels of all arrays form one axis."""
-        one = (1, 1, 1)
-        if tuple(self.weight.shape[2:]) != one or self.stride != one or any(self.front) or self.groups > 1:
-            return False
-        if tuple(self.x.shape[2:]) != tuple(self.out.shape[2:]):
-            return False  # transposed, with a border that no tap reaches
-        big = [self.x, self.out] + ([] if self.residual is None else [self.residual])
-        found = _pixels(big)
-        if found is None:
-            return False
-        x, out, residual = found[0], found[1], found[-1]
-        weight = arrays.view(self.weight).drop(4).drop(3).drop(2)
-        if self.transposed:
-            weight = weight.swap()
-        images, channels, pixels = out.shape
-        conv_pointwise[lambda meta: (pk.cdiv(pixels, meta["BN"]), pk.cdiv(channels, meta["BM"]), images)](
-            x, weight.array(), x if self.bias is None else self.bias, residual if len(found) > 2 else x, out,
-            **self._epilogue(),
-        )  # fmt: skip
-        return True
-
-    def _launch_dense(self) -> None:
-        pixels, per_group = self.out.shape[0] * prod(self.out.shape[2:]), self.out.shape[1] // self.groups
-        sizes = {} if self.groups == 1 else {"BM": next((r for r in _ROWS if r >= per_group), _ROWS[-1])}
-        conv[lambda meta: (pk.cdiv(pixels, meta["BN"]), pk.cdiv(per_group, meta["BM"]), self.groups)](
-            *self._arrays(),
-            *self.front,
-            STRIDE=self.stride,
-            DILATION=self.dilation,
-            GROUPS=self.groups,
-            TRANSPOSED=self.transposed,
-            FLAT=self.x.shape[1] // self.groups < 8,
-            **sizes,
-            **self._epilogue(),
-        )
-
-
-def _pixels(big: Sequence[Array]) -> list[Array] | None:
-    """Every array as ``(N, C, P)``; as ``(1, C, N·P)`` where memory allows it; None if not even the first."""
-    views = [arrays.view(a) for a in big]
-    flat = arrays.merge(1, 5, *(v.permute(1, 0, 2, 3, 4) for v in views))
-    if flat is not None:
-        return [v.insert(0).array() for v in flat]
-    flat = arrays.merge(2, 5, *views)
-    if flat is None or prod(big[1].shape[2:]) < 16 or big[1].shape[0] > _IMAGES:
-        return None
-    return [v.array() for v in flat]
 
 
 def check_activation(where: str, activation: Activation, dtype: pk.DType) -> None:
@@ -181,6 +66,10 @@ def _conv(
 ) -> Array:  # fmt: skip
     dtype = arrays.dtype_of(f"{where}: x", x, DTYPES)
     arrays.dtype_of(f"{where}: weight", weight, (dtype,))
+    if len(x.shape) == rank + 1:
+        x, residual, whole = (one_image(a) for a in (x, residual, out))
+        made = _conv(where, rank, x, weight, bias, stride, padding, dilation, groups, activation, residual, last, whole, route)  # fmt: skip
+        return made[0] if out is None else out
     check_rank(f"{where}: x", x, rank + 2)
     check_rank(f"{where}: weight", weight, rank + 2)
     x = channels_first(x) if last else x
@@ -223,7 +112,7 @@ def conv2d(
     """``activation(conv(x, weight) + bias + residual)``, ``(N, O, OH, OW)``, as ``torch.nn.functional.conv2d``.
 
     x is ``(N, C, H, W)``, or ``(N, H, W, C)`` with ``channels_last``, and then so are the result, ``residual`` and
-    ``out``; weight is ``(O, C / groups, KH, KW)``; any strides. ``stride`` and ``dilation`` are an integer or one for
+    ``out``; without N for one image, and then they have none either; weight is ``(O, C / groups, KH, KW)``; any strides. ``stride`` and ``dilation`` are an integer or one for
     each axis; ``padding`` too, or pairs (before, after), or "valid" or "same" (the odd one after). ``activation`` is
     none, relu, gelu, gelu_tanh, silu, sigmoid, tanh, or a function of a tile.
 

@@ -14,8 +14,10 @@ from .. import arrays
 from .dense import pixel_of
 from .forward import outputs
 from .geometry import Window, window
+from .shares import add_shares
 from .transposed import FLOATS, check_gradient, input_gradient
 from .views import Array, check_rank, spatial
+from .windows_gradient import weight_gradient_in_tiles
 
 
 @pk.kernel
@@ -78,21 +80,6 @@ def conv_weight_gradient(
 
 
 @pk.kernel
-def add_shares(parts, out, B: pk.constexpr[int] = pk.auto(64, 4096)):
-    """out ``(O, C, KD, KH, KW)``, any strides: the sum of parts ``(S, O·C·KD·KH·KW)`` over S, in the order of S.
-
-    Grid: (O · C · KD · KH · KW / B,). Accumulates in the dtype of parts. Error: γ(S - 1)·(sum of |parts|), one rounding.
-    """
-    i = pk.program_id(0)
-    total = pk.zeros((1, B), parts.dtype)
-    for s in range(parts.shape[0]):
-        total = total + pk.load(parts, (s, i), (1, B))
-    first, kz, ky, kx = pixel_of(i * B + pk.arange(B), out.shape)
-    channels = out.shape[1]
-    pk.scatter(out, (first // channels, first % channels, kz, ky, kx), total.reshape((B,)).astype(out.dtype))
-
-
-@pk.kernel
 def conv_bias_gradient(grad, out, BM: pk.constexpr[int] = 1, BN: pk.constexpr[int] = pk.auto(64, 4096)):
     """out ``(O,)``: the sum of grad ``(N, O, OD, OH, OW)``, any strides, over images and pixels. Grid: (O / BM,).
 
@@ -121,6 +108,11 @@ def _weight_gradient(x: Array, grad: Array, out: Array, geometry: Window, groups
     """The kernels launched on arrays with three spatial axes."""
     if 0 in out.shape:
         return
+    if not weight_gradient_in_tiles(x, grad, out, geometry, groups, route):
+        _dense_gradient(x, grad, out, geometry, groups, route)
+
+
+def _dense_gradient(x: Array, grad: Array, out: Array, geometry: Window, groups: int, route: dict[str, Any]) -> None:
     channels, rows, pixels = out.shape[1], out.shape[0] // groups, grad.shape[0] * prod(grad.shape[2:])
     taps = prod(geometry.kernel)
     shares = _shares(rows, channels * taps, groups, pixels)

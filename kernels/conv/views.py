@@ -42,6 +42,11 @@ def allocate(x: Array, channels: int, size: Sequence[int], dtype: pk.DType) -> A
     return arrays.empty(x, (x.shape[0], channels, *size), dtype)
 
 
+def one_image(x: Array | None) -> Array | None:
+    """x with an axis of one image in front; None for None."""
+    return None if x is None else arrays.view(x).insert(0).array()
+
+
 def check_rank(where: str, x: Array, rank: int) -> None:
     """Raise unless ``x`` has ``rank`` axes; ``where`` names function and argument."""
     if len(x.shape) != rank:

@@ -4,7 +4,7 @@ from . import choice
 from .captured import Captured, capture
 from .kernel import Kernel, kernel
 from .recorder import note_allocation, note_host_work
-from .route import use
+from .route import target_of, use
 from .source import kernel_from_source
 from .specs import Config, TensorSpec
 from .statistics import Stats
@@ -25,5 +25,6 @@ __all__ = [
     "note_host_work",
     "reset_stats",
     "stats",
+    "target_of",
     "use",
 ]

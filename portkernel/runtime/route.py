@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 from .. import config
 from ..backends import BUILTIN
 from ..backends import names as backend_names
 from ..errors import (
+    ArgumentTypeError,
     DeviceMismatchError,
     FallbackError,
     ForkError,
@@ -17,8 +19,9 @@ from ..errors import (
     NoDeviceError,
     UnknownBackendError,
 )
+from ..targets import Target
 from . import driver as drivers
-from .arguments import HOST, ArrayRef
+from .arguments import HOST, ArrayRef, as_array
 from .driver import Device, Driver
 from .statistics import COUNTERS
 
@@ -49,6 +52,38 @@ def use(
         check_backend(backend, "use()")
     with config.override(**{k: v for k, v in changes.items() if v is not None}) as settings:
         yield settings
+
+
+def target_of(x: Any, *, backend: str | None = None, device: str | None = None) -> Target:
+    """The target of a launch with the array ``x`` under the same options: what host code chooses a kernel by.
+
+    Raises what such a launch raises: ArgumentTypeError, UnknownBackendError, NoDeviceError, MissingDependencyError.
+
+    >>> import numpy as np
+    >>> import portkernel as pk
+    >>> pk.target_of(np.zeros(3), backend="numpy").name
+    'numpy'
+    """
+    settings = config.get()
+    ref = as_array(x, "target_of(): x")
+    if ref is None:
+        raise ArgumentTypeError(f"target_of(): x: expected an array, got {type(x).__name__}")
+    key = (ref.device, backend, device)
+    known = _TARGETS.get(settings)
+    if known is None:
+        _TARGETS.clear()
+        known = _TARGETS[settings] = {}
+    found = known.get(key)
+    if found is None:
+        from .programs import target_for
+
+        driver, place = choose("target_of", {"x": ref}, backend, device, settings)
+        found = known[key] = target_for(driver, place, settings)
+    return found
+
+
+_TARGETS: dict[config.Config, dict[tuple[str, str | None, str | None], Target]] = {}
+"""For the settings last seen, by memory and options."""
 
 
 def check_backend(name: str, where: str) -> None:

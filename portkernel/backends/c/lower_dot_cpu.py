@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...dtypes import float32, int32
 from ...ir import Dot, Value
 from ...ir.simt import Mad, Vec
 from .build import Index, Values
@@ -31,6 +32,15 @@ def panel(s: State, dtype_bytes: int, height: int, width: int) -> tuple[int, int
     return rows, vectors, lanes
 
 
+def counts_in_float(op: Dot) -> bool:
+    """Whether float32 adds up the integer products of a tile exactly: sums stay within 24 bits. The micro-kernel is then
+    that of float32, and its sums are added to int32 at the end."""
+    if not (op.result.tile.dtype == int32 and op.a.tile.dtype.is_integer and op.b.tile.dtype.is_integer):
+        return False
+    largest = [max(abs(int(v.tile.dtype.min)), int(v.tile.dtype.max)) for v in (op.a, op.b)]
+    return largest[0] * largest[1] * op.a.tile.shape[-1] <= 1 << 24
+
+
 def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: Storage) -> None:
     """Add the products to ``target``. ``left`` is row-major; ``right`` is packed here in panels of columns."""
     b = s.b
@@ -39,7 +49,8 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
     rows, vectors, lanes = panel(s, target.dtype.itemsize, height, width)
     columns = vectors * lanes
     panels = -(-width // columns)
-    packed = s.buffer(panels * columns * depth, op.result.tile.dtype, "the packed right operand", op.loc)
+    dtype = float32 if counts_in_float(op) else op.result.tile.dtype
+    packed = s.buffer(panels * columns * depth, dtype, "the packed right operand", op.loc)
 
     def batch(n: Index, _: Values) -> Values:
         lead: tuple[Index, ...] = (n,) if len(shape) == 3 else ()
@@ -146,7 +157,7 @@ class _Kernel:
     def block(self, p: Index, row: Index, rows: int) -> None:
         b = self.s.b
         columns = self.vectors * self.lanes
-        kind = Vec(self.target.dtype, self.lanes)
+        kind = Vec(self.packed.pointer.dtype, self.lanes)
         cells = [(r, v) for r in range(rows) for v in range(self.vectors)]
         places = [
             self.target.place(b, (*self.lead, b.add(row, r), b.add(b.mul(p, columns), v * self.lanes)), 0)
@@ -169,6 +180,17 @@ class _Kernel:
                         found.append(b.binary("add", b.binary("mul", x, ys[v]), old))
             return tuple(found)
 
-        inits = tuple(b.read(self.target.pointer, place, self.lanes) for place in places)
-        for place, value in zip(places, b.loop(self.depth, step, inits=inits, unroll=4), strict=True):
+        def before(place: Index) -> Value:
+            return b.read(self.target.pointer, place, self.lanes)
+
+        if kind.dtype == self.target.dtype:
+            found = b.loop(self.depth, step, inits=tuple(map(before, places)), unroll=4)
+        else:
+            zeros = (b.splat(b.const(0.0, kind.dtype), self.lanes),) * len(places)
+            sums = b.loop(self.depth, step, inits=zeros, unroll=4)
+            found = tuple(
+                b.binary("add", before(place), b.cast(total, self.target.dtype))
+                for place, total in zip(places, sums, strict=True)
+            )
+        for place, value in zip(places, found, strict=True):
             b.write(self.target.pointer, place, value)
