@@ -73,7 +73,7 @@ def bench(model: torch.nn.Module, backend: str, batch: int, length: int) -> None
         "attention_mask": torch.ones(batch, length, dtype=torch.int64),
         "token_type_ids": torch.zeros(batch, length, dtype=torch.int64),
     }
-    compiled = embedder(torch.compile(model, backend="portkernel", options={"strict": True}))
+    compiled = embedder(torch.compile(model, backend="portkernel", dynamic=False, options={"strict": True}))
     with pk.use(backend=backend, strict=True):
         error = (compiled(tokens) - embedder(model)(tokens)).abs().max()
         print(f"batch {batch}, {length} tokens: error {error:.1e}")

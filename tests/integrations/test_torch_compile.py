@@ -189,6 +189,15 @@ def test_shapes_that_change(programs: list[Program]) -> None:
             torch.testing.assert_close(ours(x), torch.softmax(x * 2, -1).sum(0), rtol=1e-5, atol=1e-6)
 
 
+def test_epilogues_with_shapes_that_change(programs: list[Program]) -> None:
+    layer = nn.Linear(4, 4)
+    ours = torch.compile(lambda x: F.gelu(layer(x) + x), backend="portkernel", dynamic=True)
+    with torch.no_grad(), pk.use(backend="numpy", strict=True):
+        for shape in ((2, 3, 4), (5, 3, 4), (5, 7, 4)):
+            x = torch.randn(shape)
+            torch.testing.assert_close(ours(x), F.gelu(layer(x) + x), rtol=1e-5, atol=1e-6)
+
+
 def test_random_numbers_are_drawn_anew(programs: list[Program]) -> None:
     ours = compiled(lambda x: F.dropout(x, 0.5))
     with pk.use(backend="numpy"):

@@ -201,10 +201,10 @@ def fuse_epilogues(graph: Graph) -> None:
             if is_covered(node) and meta(node).is_contiguous():
                 _fuse(graph, node, products.convolution, tuple(node.args), _chain(node, False))
         elif node.target is aten.mm.default and is_covered(node):
-            _fuse(graph, node, product, tuple(node.args), _chain(node, True))
+            _fuse(graph, node, product, tuple(node.args), _chain(node, _static(meta(node))))
         elif node.target is aten.addmm.default and is_covered(node) and not node.kwargs:
             bias, a, b = node.args
-            _fuse(graph, node, product, (a, b, bias), _chain(node, True))
+            _fuse(graph, node, product, (a, b, bias), _chain(node, _static(meta(node))))
 
 
 def _fuse(graph: Graph, node: Node, target: Callable[..., Any], args: Any, found: _Epilogue) -> None:
