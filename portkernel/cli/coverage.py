@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from .. import config
 from ..backends import names as backend_names
 from ..coverage import baseline as baselines
+from ..coverage.document import from_document
 from ..coverage.journal import Journal
 from ..coverage.model import Report, Row, Step
 from ..coverage.outputs import FORMATS, SUFFIX, render
@@ -26,13 +28,15 @@ from ..coverage.pool import ask
 from ..coverage.rows import all_rows
 from ..coverage.run import Options, Run
 from ..dtypes import BY_NAME
-from ..errors import PortkernelError
+from ..errors import PortkernelError, SettingError
 from . import program as programs
 
 PLAIN_EVERY = 10
 """Percent between two lines of progress where there is no terminal to draw a bar on."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FILES = ("formats", "files", "update", "summary", "baseline")
+_JUDGING = ("details", "fail-on", "fail-under")
+"""Options, besides those of files, that a report that was read takes as well."""
 _OLD = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -67,7 +71,7 @@ class Outputs:
             found.append((form, file))
         return [*found, *((form, None) for form in self.formats[len(self.files) :])]
 
-    def write(self, report: Report, comparison: baselines.Comparison | None) -> None:
+    def write(self, report: Report) -> None:
         pairs = self.pairs()
         if all(file is not None for _, file in pairs):
             print_report(report, console(), self.details)
@@ -82,7 +86,7 @@ class Outputs:
         if self.update is not None:
             write_between_markers(self.update, to_compact(report))
         if self.summary is not None:
-            self.summary.write_text(to_summary(report, comparison), encoding="utf-8")
+            self.summary.write_text(to_summary(report, report.comparison), encoding="utf-8")
 
 
 @click.command()
@@ -92,6 +96,12 @@ class Outputs:
 @click.option("--dtypes", default="", help="Only these, separated by commas.")
 @click.option("--backends", default="", help="Only these, or columns such as opencl/pocl; separated by commas.")
 @click.option("--cell", "cells", multiple=True, help="Only this cell: its test id. Repeatable.")
+@click.option(
+    "--from",
+    "source",
+    type=_OLD,
+    help="Nothing is run: an earlier report (JSON), in other formats or against a baseline.",
+)
 @click.option("--target", default="", help="Nothing is run: what could be emitted for this target profile.")
 @click.option("--model", help="A program in place of our operators: .onnx, .pt2, or package.module:factory. It is run.")
 @click.option(
@@ -144,14 +154,14 @@ def coverage(**options: Any) -> None:
         before = baselines.read(options["baseline"]) if options["baseline"] else None
         rows = all_rows()
         selection = _selection(options, rows)
-        report = (
-            _static(options["target"], rows, selection) if options["target"] else _measured(options, rows, selection)
-        )
+        report = _report(options, rows, selection)
     except PortkernelError as error:
         raise click.UsageError(str(error)) from None
     partial = bool(selection.operators or selection.dtypes or selection.backends or selection.cells)
-    comparison = None if before is None else baselines.compare(before, report, partial)
-    outputs.write(report, comparison)
+    if before is not None:
+        report = replace(report, comparison=baselines.compare(before, report, partial))
+    comparison = report.comparison
+    outputs.write(report)
     if comparison is not None:
         click.echo(f"against the baseline: {comparison.counts()}", err=True)
         for change in comparison.regressed:
@@ -173,6 +183,27 @@ def _selection(options: dict[str, Any], rows: tuple[Row, ...]) -> Selection:
     depth = Depth.QUICK if options["quick"] else Depth.FULL if options["full"] else Depth.USUAL
     cases = 0 if depth is Depth.FULL else options["cases"]
     return Selection(operators, dtypes, backends, options["cells"], depth, cases)
+
+
+def _report(options: dict[str, Any], rows: tuple[Row, ...], selection: Selection) -> Report:
+    """Read, judged or measured, as the options say."""
+    if not options["source"]:
+        return _static(options["target"], rows, selection) if options["target"] else _measured(options, rows, selection)
+    others = [option for option in _given() if option.partition("=")[0][2:] not in ("source", *_JUDGING)]
+    if others:
+        raise click.UsageError(f"expected no other choice of cells with --from, got {' '.join(others)}")
+    return _read(options["source"])
+
+
+def _read(path: Path) -> Report:
+    """An earlier report."""
+    try:
+        return from_document(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingError(
+            f"--from: expected a report, got {path} ({type(error).__name__}: {error})",
+            hint="portkernel coverage --output report.json writes one",
+        ) from None
 
 
 def _static(target: str, rows: tuple[Row, ...], selection: Selection) -> Report:

@@ -4,50 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import SettingError
 from .document import FORMAT as REPORT_FORMAT
-from .model import Cell, Report, cell_id
+from .model import Cell, Change, Comparison, Key, Report
 from .states import RANK, State
 
 FORMAT = "portkernel-coverage-baseline-1"
-Key = tuple[str, str, str]
 States = Mapping[Key, State]
 """States by (row, dtype, column)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A cell whose state is another than before. ``before`` is None for a new one, ``after`` for one that is gone."""
-
-    key: Key
-    before: State | None
-    after: State | None
-    reason: str = ""
-
-    def __str__(self) -> str:
-        name = cell_id(*self.key)
-        before, after = (s.value if s is not None else "not there" for s in (self.before, self.after))
-        return f"{name}: {before} → {after}" + (f" ({self.reason})" if self.reason else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What changed. ``unmeasured`` were in the baseline and not measured now: no device, no compiler, left out."""
-
-    improved: tuple[Change, ...] = ()
-    regressed: tuple[Change, ...] = ()
-    new: tuple[Change, ...] = ()
-    gone: tuple[Change, ...] = ()
-    unmeasured: tuple[Change, ...] = ()
-
-    def counts(self) -> str:
-        names = ("improved", "regressed", "new", "gone")
-        text = ", ".join(f"{len(getattr(self, name))} {name}" for name in names)
-        return text + (f"; {len(self.unmeasured)} not measured here" if self.unmeasured else "")
 
 
 def states_of(report: Report) -> dict[Key, State]:

@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from .model import Cell, Column, Errors, Outcome, Percentage, ProbeResult, Report, Row
+from .model import Cell, Change, Column, Comparison, Errors, Outcome, Percentage, ProbeResult, Report, Row
 from .states import MEANING, State
 
 FORMAT = "portkernel-coverage-1"
@@ -20,7 +20,7 @@ _PLAIN = ("reason", "how", "declared", "executed", "to", "route", "peer")
 def to_document(report: Report) -> dict[str, Any]:
     """The document as plain Python values."""
     counts = Counter(cell.state for cell in report.cells)
-    return {
+    document = {
         "format": FORMAT,
         "made": dict(report.made),
         "states": {state.value: MEANING[state] for state in State},
@@ -32,6 +32,10 @@ def to_document(report: Report) -> dict[str, Any]:
         "probes": [{**dataclasses.asdict(p), "degraded": p.degraded} for p in report.probes],
         "percentages": [{**dataclasses.asdict(p), "percent": round(p.percent, 2)} for p in report.percentages],
     }
+    if report.comparison is not None:
+        changes = {f.name: getattr(report.comparison, f.name) for f in dataclasses.fields(Comparison)}
+        document["comparison"] = {kind: [_change(change) for change in found] for kind, found in changes.items()}
+    return document
 
 
 def to_json(report: Report) -> str:
@@ -77,6 +81,13 @@ def _cell(cell: Cell) -> dict[str, Any]:
     return made
 
 
+def _change(change: Change) -> dict[str, str | None]:
+    states = {
+        name: state.value if state else None for name, state in (("before", change.before), ("after", change.after))
+    }
+    return dict(zip(("row", "dtype", "column"), change.key)) | states | {"reason": change.reason}
+
+
 def _number(value: float) -> float | str:
     """JSON has no infinities and no NaN: they are written as ``"inf"`` and ``"nan"``."""
     if value != value or value in (float("inf"), float("-inf")):
@@ -98,7 +109,17 @@ def from_document(document: Mapping[str, Any]) -> Report:
         left_out=document["totals"][State.UNTESTED.value]
         - sum(c["state"] == State.UNTESTED.value for c in document["cells"]),
         missing=document["missing"],
+        comparison=_as_comparison(document["comparison"]) if "comparison" in document else None,
     )
+
+
+def _as_comparison(found: Mapping[str, Any]) -> Comparison:
+    return Comparison(**{kind: tuple(_as_change(change) for change in changes) for kind, changes in found.items()})
+
+
+def _as_change(found: Mapping[str, Any]) -> Change:
+    before, after = (State(found[name]) if found[name] else None for name in ("before", "after"))
+    return Change((found["row"], found["dtype"], found["column"]), before, after, found["reason"])
 
 
 def _as_row(found: Mapping[str, Any]) -> Row:

@@ -9,6 +9,8 @@ from .states import State
 
 KERNELS = "kernels/"
 """The ids of kernels' rows begin with it."""
+Key = tuple[str, str, str]
+"""Row, dtype and column of a cell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,37 @@ class Percentage:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A cell whose state is another than before. ``before`` is None for a new one, ``after`` for one that is gone."""
+
+    key: Key
+    before: State | None
+    after: State | None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        name = cell_id(*self.key)
+        before, after = (s.value if s is not None else "not there" for s in (self.before, self.after))
+        return f"{name}: {before} → {after}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changed. ``unmeasured`` were in the baseline and not measured now: no device, no compiler, left out."""
+
+    improved: tuple[Change, ...] = ()
+    regressed: tuple[Change, ...] = ()
+    new: tuple[Change, ...] = ()
+    gone: tuple[Change, ...] = ()
+    unmeasured: tuple[Change, ...] = ()
+
+    def counts(self) -> str:
+        names = ("improved", "regressed", "new", "gone")
+        text = ", ".join(f"{len(getattr(self, name))} {name}" for name in names)
+        return text + (f"; {len(self.unmeasured)} not measured here" if self.unmeasured else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that a run found. ``made`` says when, where, by which versions and from which commit."""
 
@@ -221,6 +254,8 @@ class Report:
     """Backends without a device here: why, and what would give them one."""
     left_out: int = 0
     """Cells of the rows, dtypes and columns that the run left out or did not reach: untested, and not among ``cells``."""
+    comparison: Comparison | None = None
+    """What changed since the baseline, where there was one."""
 
     @property
     def untested(self) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..baseline import Change, Comparison
-from ..model import Report
+from ..model import Change, Comparison, Report
 from ..states import State
 from .markdown import shares
 from .words import names_of, reasons, totals
