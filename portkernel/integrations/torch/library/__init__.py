@@ -5,7 +5,7 @@ Importing this package defines them.
 
 from __future__ import annotations
 
-from . import elementwise, indexing, norms, ordering, products, reductions  # noqa: F401  # they define
+from . import convolution, elementwise, indexing, norms, ordering, pooling, products, reductions  # noqa: F401  # they define
 
 from . import autocast  # isort: skip  # noqa: F401  # rules for all of them
 from .define import CUSTOM, Custom

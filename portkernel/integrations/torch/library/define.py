@@ -56,12 +56,8 @@ def operator(schema: str, *, like: Run, autocast: str = "", keeps_strides: bool 
     """
 
     def define(run: Run) -> Custom:
-        name = schema.partition("(")[0]
-        LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
-        found: Any = getattr(getattr(torch.ops, NAMESPACE), name.partition(".")[0])
-        op: OpOverload = getattr(found, name.partition(".")[2] or "default")
-        arguments = op._schema.arguments
-        custom = Custom(name, op, tuple(a.name for a in arguments), tuple(a.default_value for a in arguments), autocast)
+        custom = _declared(schema, autocast)
+        name = custom.name
 
         def kernel(*args: Any) -> Any:
             args = custom.complete(args)
@@ -72,16 +68,42 @@ def operator(schema: str, *, like: Run, autocast: str = "", keeps_strides: bool 
 
         def fake(*args: Any) -> Any:
             made = like(*custom.complete(args))
-            if keeps_strides:
+            if keeps_strides or made is None:
                 return made
             return row_major(made) if isinstance(made, Tensor) else tuple(row_major(t) for t in made)
 
         LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")
         torch.library.register_fake(f"{NAMESPACE}::{name}", fake, lib=LIBRARY)
-        CUSTOM[name] = custom
         return custom
 
     return define
+
+
+def composite(schema: str) -> Callable[[Run], Custom]:
+    """The decorated function says what an operator is in terms of others, which PyTorch sees in its stead."""
+
+    def define(run: Run) -> Custom:
+        custom = _declared(schema, "")
+
+        def kernel(*args: Any) -> Any:
+            return run(*custom.complete(args))
+
+        LIBRARY.impl(custom.name, kernel, "CompositeImplicitAutograd")
+        custom.is_differentiable = True
+        return custom
+
+    return define
+
+
+def _declared(schema: str, autocast: str) -> Custom:
+    name = schema.partition("(")[0]
+    LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    found: Any = getattr(getattr(torch.ops, NAMESPACE), name.partition(".")[0])
+    op: OpOverload = getattr(found, name.partition(".")[2] or "default")
+    arguments = op._schema.arguments
+    custom = Custom(name, op, tuple(a.name for a in arguments), tuple(a.default_value for a in arguments), autocast)
+    CUSTOM[name] = custom
+    return custom
 
 
 def row_major(t: Tensor) -> Tensor:
@@ -94,13 +116,13 @@ def computes(name: str) -> Run:
     return lambda *args: operators.call(name, *args)
 
 
-def gradient(name: str, keeps: str) -> Callable[[Run], Run]:
+def gradient(name: str, keeps: str, constant: tuple[int, ...] = ()) -> Callable[[Run], Run]:
     """The decorated function is the backward pass of the operator ``name``.
 
     It is called with ``wanted`` (which arguments need a gradient, in order), the gradients of the results, and what
     ``keeps`` names: arguments, ``result`` (or ``result0`` …), and shapes (``x.shape``, of a list ``arrays.shapes``). It gives the gradients of the first
     arguments in order, None for those not wanted; what it calls are operators of this library, so that it can be traced,
-    compiled, and differentiated where they can.
+    compiled, and differentiated where they can. ``constant`` numbers the results that have no gradient.
     """
     custom = CUSTOM[name]
     words = keeps.split()
@@ -110,14 +132,17 @@ def gradient(name: str, keeps: str) -> Callable[[Run], Run]:
         def setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
             kept = [_named(custom, word, inputs, output) for word in words]
             ctx.save_for_backward(*(v for v in kept if isinstance(v, Tensor)))
+            if constant:
+                ctx.mark_non_differentiable(*(output[i] for i in constant))
             ctx.kept = [_SAVED if isinstance(v, Tensor) else v for v in kept]
 
         def backward(ctx: Any, *grads: Any) -> Any:
             saved = iter(ctx.saved_tensors)
             kept = [next(saved) if v is _SAVED else v for v in ctx.kept]
-            found = formula(ctx.needs_input_grad, *grads, *kept)
+            given = len(ctx.needs_input_grad)  # the dispatcher leaves defaults out
+            found = formula((*ctx.needs_input_grad, *(False,) * count), *grads, *kept)
             made = found if isinstance(found, tuple) else (found,)
-            return (*made, *(None,) * (count - len(made)))
+            return (*made, *(None,) * count)[:given]
 
         custom.is_differentiable = True
         torch.library.register_autograd(f"{NAMESPACE}::{name}", backward, setup_context=setup, lib=LIBRARY)

@@ -11,9 +11,11 @@ from torch.nn import functional as F
 from portkernel.errors import ArgumentError, GradientError
 
 from .. import operators
+from ..aten import TABLE
 from .define import WIDEST, call, computes, gradient, operator
 
 Tensor = torch.Tensor
+aten: Any = torch.ops.aten
 
 operator("gather(Tensor x, int dim, Tensor index) -> Tensor", like=torch.gather)(computes("gather"))
 operator("index_select(Tensor x, int dim, Tensor index) -> Tensor", like=torch.index_select)(computes("index_select"))
@@ -23,9 +25,10 @@ operator("take_along_axis(Tensor x, Tensor indices, int axis=-1) -> Tensor", lik
 operator("index_add(Tensor x, int dim, Tensor index, Tensor source) -> Tensor", like=torch.index_add)(
     computes("index_add")
 )
-operator("scatter_add(Tensor x, int axis, Tensor indices, Tensor source) -> Tensor", like=torch.scatter_add)(
-    computes("scatter_add")
-)
+operator(
+    "put_along_axis(Tensor x, Tensor indices, Tensor source, int axis, str reduce='none') -> Tensor",
+    like=lambda x, *rest: x,
+)(computes("put_along_axis"))
 operator("embedding(Tensor indices, Tensor table) -> Tensor", like=F.embedding)(computes("embedding"))
 operator(
     "embedding_gradient(Tensor grad, Tensor indices, SymInt rows) -> Tensor",
@@ -38,6 +41,14 @@ operator(
     like=lambda arrays, axis: torch.cat(list(arrays), axis),
     autocast=WIDEST,
 )(lambda arrays, axis: operators.call("concatenate", list(arrays), axis))
+
+
+@operator("scatter_add(Tensor x, int axis, Tensor indices, Tensor source) -> Tensor", like=lambda x, *rest: x)
+def _scatter_add(x: Tensor, axis: int, indices: Tensor, source: Tensor) -> Any:
+    """As ``pk.ops.scatter_add`` with a vector of indices; as ``torch.scatter_add`` with one for each element."""
+    if indices.ndim == 1:
+        return operators.call("scatter_add", x, axis, indices, source)
+    return TABLE[aten.scatter_add.default].run(x, axis, indices, source)
 
 
 def _pairs(widths: Sequence[int], rank: int) -> list[tuple[int, int]]:
@@ -61,6 +72,7 @@ def _pad(x: Tensor, widths: Sequence[int], mode: str, value: float) -> Any:
 
 
 def _scattered(grad: Tensor, shape: Any, axis: int, indices: Tensor) -> Any:
+    """``grad`` added where it was gathered, in zeros of ``shape``."""
     return call("scatter_add", grad.new_zeros(shape), axis, indices, grad)
 
 
@@ -86,9 +98,17 @@ def _index_add_gradient(wanted: Any, grad: Tensor, dim: int, index: Tensor) -> A
     return grad, None, None, call("index_select", grad, dim, index) if wanted[3] else None
 
 
-@gradient("scatter_add", "axis indices source.shape")
-def _scatter_add_gradient(wanted: Any, grad: Tensor, axis: int, indices: Tensor, shape: Any) -> Any:
-    return grad, None, None, call("gather", grad, axis, indices) if wanted[3] else None
+@gradient("scatter_add", "axis indices")
+def _scatter_add_gradient(wanted: Any, grad: Tensor, axis: int, indices: Tensor) -> Any:
+    name = "index_select" if indices.ndim == 1 else "gather"
+    return grad, None, None, call(name, grad, axis, indices) if wanted[3] else None
+
+
+@gradient("put_along_axis", "reduce indices axis")
+def _put_gradient(wanted: Any, grad: Tensor, reduce: str, indices: Tensor, axis: int) -> Any:
+    if reduce != "sum":
+        raise GradientError(f"put_along_axis(): reduce: expected 'sum', which is differentiated, got {reduce!r}")
+    return grad, None, call("gather", grad, axis, indices) if wanted[2] else None
 
 
 @gradient("embedding", "indices table.shape")

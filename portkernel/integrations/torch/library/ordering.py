@@ -23,14 +23,31 @@ def _cumsum_gradient(wanted: Any, grad: Tensor, axis: int) -> Any:
     return mirrored(call("cumsum", mirrored(grad, axis), axis), axis)
 
 
+def _last(like: Any) -> Any:
+    """``like`` of the axis moved to the end, and moved back: how the results of sorting lie."""
+
+    def moved(x: Tensor, *rest: Any) -> Any:
+        at = 1 if like is torch.topk else 0
+        axis = rest[at]
+        if x.ndim == 0:
+            return like(x, *rest)
+        found = like(x.new_empty(x.movedim(axis, -1).shape), *rest[:at], -1, *rest[at + 1 :])
+        back = [t.movedim(-1, axis) for t in ((found,) if isinstance(found, Tensor) else found)]
+        return back[0] if isinstance(found, Tensor) else tuple(back)
+
+    return moved
+
+
 operator(
-    "sort(Tensor x, int axis=-1, bool descending=False) -> (Tensor, Tensor)",
-    like=torch.sort,
+    "sort(Tensor x, int axis=-1, bool descending=False) -> (Tensor, Tensor)", like=_last(torch.sort), keeps_strides=True
 )(computes("sort"))
-operator("argsort(Tensor x, int axis=-1, bool descending=False) -> Tensor", like=torch.argsort)(computes("argsort"))
+operator(
+    "argsort(Tensor x, int axis=-1, bool descending=False) -> Tensor", like=_last(torch.argsort), keeps_strides=True
+)(computes("argsort"))
 operator(
     "topk(Tensor x, SymInt k, int axis=-1, bool largest=True) -> (Tensor, Tensor)",
-    like=torch.topk,
+    like=_last(torch.topk),
+    keeps_strides=True,
 )(computes("topk"))
 
 
