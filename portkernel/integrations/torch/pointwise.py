@@ -126,7 +126,7 @@ def output_strides(tensors: list[torch.Tensor], shape: torch.Size) -> tuple[int,
     """The strides that PyTorch gives to the result, or None where it is row-major."""
     if all(t.is_contiguous() for t in tensors if t.shape == shape):
         return None
-    return tuple(compute_elementwise_output_strides(*tensors))
+    return tuple(compute_elementwise_output_strides(*(t.expand(shape) for t in tensors)))
 
 
 def launch(bound: Bound, out: torch.Tensor | None = None) -> torch.Tensor:
