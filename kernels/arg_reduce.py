@@ -124,7 +124,7 @@ def _arg(name: str, op: str, x: Array, axis: int | None, out, keepdims: bool, ba
         target = view(f.out, (k0, k1, 1), (*strides_of(f.out), 0)) if last else empty(values, (k0, k1, cut), pk.int64)
         tops = values if last else empty(values, (k0, k1, cut), dtype_of(where, values))
         if r0 == 1 and r1 >= ROW and places is None and strides_of(values)[3] == 1:
-            side = 1024 if r1 >= 1024 else ROW
+            side = 4096 if r1 >= 1 << 14 else 1024 if r1 >= 1024 else ROW
             arg_rows[(k1, k0, cut)](values, tops, target, OP=op, VALUES=not last, BN=side, **route)
         else:
             arg_fold[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]), k0, cut)](

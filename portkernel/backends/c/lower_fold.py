@@ -248,7 +248,8 @@ def _fold_lanes(s: State, op: Reduce | ArgReduce, line: Place, length: int, lane
     """A line along the innermost dimension, in several vectors of partial results that are folded into one another at the
     end."""
     b = s.b
-    ways = 4 if length >= 8 * lanes else 1
+    most = 8 if s.target.vector_bytes >= 64 and not isinstance(op, ArgReduce) else 4  # of 32 registers, or of 16
+    ways = next((w for w in (8, 4) if w <= most and length >= 2 * w * lanes), 1)
     stride = ways * lanes
     done = length // stride * stride
 
