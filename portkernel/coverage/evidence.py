@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from .. import backends
+from .. import backends, targets
 from ..dtypes import BY_NAME
 from ..ir import ArgReduce, Binary, Dot, Func, Op, Reduce, Scan, Unary, walk
 from ..runtime import Kernel, inspection, statistics
@@ -82,14 +82,15 @@ class Launch:
     """What stood in the brackets."""
 
 
-def describe(call: Callable[[], object]) -> list[Launch]:
-    """The launches that ``call`` would make, in order. Nothing runs: what it allocates stays undefined."""
+def describe(call: Callable[[], object], target: str = "") -> list[Launch]:
+    """The launches that ``call`` would make, in order: on its own route, or on one to ``target``, of which no device need be
+    here. Nothing runs: what it allocates stays undefined."""
     found: list[Launch] = []
 
     def note(kernel: Kernel, grid: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         found.append(Launch(kernel, args, {k: v for k, v in kwargs.items() if k not in ("backend", "device")}, grid))
 
-    with probing(note):
+    with probing(note, targets.find(target) if target else None):
         call()
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..errors import PortkernelError
+from ..runtime import driver as drivers
 from ..runtime.identity import Identity, compiler_version, identities
 from .model import Column
 
@@ -23,6 +24,7 @@ ROUTES: tuple[Route, ...] = (
     Route("opencl"),
     Route("triton", (("nvidia-h100", "sm_90"), ("amd-mi300x", "gfx942"), ("nvidia-a100", "sm_80"))),
     Route("cuda", (("nvidia-h100", "sm_90"), ("nvidia-a100", "sm_80"))),
+    Route("hip", (("amd-mi300x", "gfx942"),)),
 )
 """The first target of a backend is the one that a quick run compiles for."""
 
@@ -48,12 +50,16 @@ class Found:
 
 def look(backend: str) -> Found:
     """Ask the driver of ``backend``, in this process: see :func:`.pool.ask`."""
+    compiler = compiler_version(backend)
     try:
-        return Found(identities(backend), compiler=compiler_version(backend))
+        here = identities(backend)
+        if not here:
+            drivers.find(backend).device(None, None)  # says why there is none
+        return Found(here, compiler=compiler)
     except PortkernelError as error:
-        return Found((), error.message, error.hint)
+        return Found((), error.message.removeprefix(f"{backend}: "), error.hint, compiler)
     except Exception as error:  # a broken installation raises what it likes
-        return Found((), f"{type(error).__name__}: {error}")
+        return Found((), f"{type(error).__name__}: {error}", compiler=compiler)
 
 
 def columns(found: Mapping[str, Found]) -> tuple[Column, ...]:

@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import Enum, IntEnum
 from pathlib import Path
 
 from .model import Column, Row, Step
-from .places import ROUTES
 from .pool import IN_PROCESS, Batch
 from .probes import PROBES
 
-__all__ = ["ROUTES", "Depth", "Plan", "Selection", "make_plan"]
+
+class Tier(IntEnum):
+    """How soon a cell is tried: what says most of an operator comes first, and every operator before the next tier.
+
+    An operator leads with its plain call (its first variant, where it has none); the first architecture of a backend and
+    its first device stand for the others.
+    """
+
+    LEAD = 0
+    """The lead on its first dtype wherever something runs."""
+    COMPILED = 1
+    """The same, compiled for the first architecture of each backend."""
+    VARIANTS = 2
+    """The variants on their first dtype on every device."""
+    DTYPES = 3
+    """The lead on its other dtypes on the first device of each backend."""
+    PLACES = 4
+    """The same on the other devices, in interpreters and by compilers; the variants in interpreters."""
+    ARCHITECTURES = 5
+    """The lead on its first dtype, compiled for the other architectures."""
+    REST = 6
 
 
 class Depth(Enum):
@@ -38,16 +58,15 @@ class Selection:
     cases: int = 3
 
     @property
-    def last_tier(self) -> int:
-        """The last tier that is tried: see :func:`_tier`. What is asked for by name is tried in full."""
+    def last_tier(self) -> Tier:
+        """The last tier that is tried. What is asked for by name is tried in full."""
         if self.depth is Depth.QUICK:
-            return 1
-        return 6 if self.depth is Depth.FULL or self.operators else 5
+            return Tier.COMPILED
+        return Tier.REST if self.depth is Depth.FULL or self.operators else Tier.ARCHITECTURES
 
-    @property
-    def timed(self) -> tuple[int, ...]:
-        """The tiers whose cells on devices are timed."""
-        return {Depth.QUICK: (), Depth.USUAL: (0,), Depth.FULL: (0, 2, 3, 6)}[self.depth]
+    def times(self, tier: Tier) -> bool:
+        """Whether the cells of ``tier`` on devices are timed."""
+        return self.depth is Depth.FULL or (self.depth is Depth.USUAL and tier is Tier.LEAD)
 
     def row(self, row: Row) -> bool:
         return not self.operators or row.name in self.operators or row.id in self.operators
@@ -80,37 +99,42 @@ MODE = {"device": "run", "interpreter": "run", "compiler": "compile"}
 
 
 def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selection, scratch: Path) -> Plan:
-    """The steps for ``rows`` on ``columns``, the most telling first. ``scratch`` holds the compile caches of the probes."""
+    """The steps for ``rows`` on ``columns``, by :class:`Tier`; in each, all rows come with one dtype before any comes with the
+    next, and each operator with one variant before any comes with two. ``scratch`` holds the compile caches of the probes.
+    """
     here = [column for column in columns if selection.column(column)]
     firsts = _firsts(columns)
-    checked: dict[tuple[int, int], list[Batch]] = {}
+    checked: dict[tuple[Tier, int, int], list[Batch]] = {}
     measured: list[Batch] = []
     left_out = 0
-    rows = list(rows)
-    leading = {row.id for row in {(r.kind, r.name): r for r in reversed(rows)}.values()}
-    for row in filter(selection.row, rows):
+    seen: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        turn = seen[row.kind, row.name]
+        seen[row.kind, row.name] += 1
+        if not selection.row(row):
+            continue
         wanted = [d for d in row.dtypes if not selection.dtypes or d in selection.dtypes]
         for dtype in wanted:
-            steps: dict[int, list[Step]] = {}
+            steps: dict[Tier, list[Step]] = {}
             for column in here:
-                tier = _tier(row.id in leading, dtype == wanted[0], column, column.id in firsts)
-                cases = selection.cases if tier == 0 or selection.depth is Depth.FULL else 1
+                tier = _tier(turn == 0, dtype == wanted[0], column, column.id in firsts)
+                cases = selection.cases if tier is Tier.LEAD or selection.depth is Depth.FULL else 1
                 step = Step(row.id, dtype, column, MODE[column.kind], cases, row.kind)
                 if not selection.cells and tier > selection.last_tier:
                     left_out += 1
                 elif not selection.cells or step.id in selection.cells:
                     steps.setdefault(tier, []).append(step)
             for tier, some in steps.items():
-                checked.setdefault((tier, _place(dtype)), []).append(Batch(tuple(some)))
-                timed = tuple(_measurement(s) for s in some if tier in selection.timed and s.column.kind == "device")
+                checked.setdefault((tier, _common(dtype), turn), []).append(Batch(tuple(some)))
+                timed = tuple(_measurement(s) for s in some if selection.times(tier) and s.column.kind == "device")
                 measured += [Batch(timed)] if timed else []
     probes = () if selection.cells else tuple(_probes(here, selection, scratch))
     ordered = tuple(batch for _, batches in sorted(checked.items()) for batch in batches)
     return Plan(probes, ordered, tuple(measured), left_out)
 
 
-def _place(dtype: str) -> int:
-    """Within a tier all rows come with one dtype before any comes with the next."""
+def _common(dtype: str) -> int:
+    """How early a dtype comes."""
     return COMMON.index(dtype) if dtype in COMMON else len(COMMON)
 
 
@@ -119,19 +143,18 @@ def _firsts(columns: Sequence[Column]) -> set[str]:
     return set({(c.backend, c.kind): c.id for c in reversed(columns)}.values())
 
 
-def _tier(plain: bool, first_dtype: bool, column: Column, first_place: bool) -> int:
-    """How soon a cell is tried: what says most of an operator comes first. ``plain`` is its first row.
-
-    0 the plain call on its first dtype where something runs, 1 compiled for one architecture of each backend, 2 on the other
-    dtypes, 3 the variants on the first dtype, 4 the other devices, interpreters and compilers on the other dtypes, 5 the
-    other architectures, 6 the rest.
-    """
+def _tier(leads: bool, first_dtype: bool, column: Column, first_place: bool) -> Tier:
+    """The tier of a cell of a row that leads its operator, or is a later variant of it."""
     compiles = column.kind == "compiler"
-    if plain and first_dtype:
-        return 0 if not compiles else 1 if first_place else 5
-    if plain:
-        return 2 if column.kind == "device" and first_place else 4 if first_place or not compiles else 6
-    return 3 if first_dtype and column.kind == "device" else 6
+    if not leads:
+        if compiles or not first_dtype:
+            return Tier.REST
+        return Tier.VARIANTS if column.kind == "device" else Tier.PLACES
+    if compiles and not first_place:
+        return Tier.ARCHITECTURES if first_dtype else Tier.REST
+    if first_dtype:
+        return Tier.COMPILED if compiles else Tier.LEAD
+    return Tier.DTYPES if column.kind == "device" and first_place else Tier.PLACES
 
 
 def _measurement(step: Step) -> Step:

@@ -12,7 +12,6 @@ from ..errors import (
     CompilerError,
     DTypeError,
     MissingDependencyError,
-    NoDeviceError,
     PortkernelError,
     TargetError,
     UnsupportedDTypeError,
@@ -103,7 +102,8 @@ def _can_compile(route: TargetRoute) -> bool:
 def judge(row: Row, dtype: str, column: Column, route: TargetRoute, device: Profile, compiles: bool) -> Outcome:
     """One cell: EMITTED or COMPILED with what should be known, UNSUPPORTED with what refuses it."""
     try:
-        launches = _launches(row, dtype, column.backend)
+        trial = source.trials(row.kind, row.id, dtype)[0]
+        launches = describe(lambda: trial.run({"backend": column.backend}), column.target)
     except (TargetError, ArgumentDTypeError, DTypeError) as error:
         return Outcome(State.UNSUPPORTED, summary(error))
     except Exception as error:  # what a sample raises is a defect of ours: say so, and go on
@@ -128,15 +128,6 @@ def judge(row: Row, dtype: str, column: Column, route: TargetRoute, device: Prof
         return Outcome(State.UNSUPPORTED, "; ".join(found.refused), how=how, launches=names)
     state, why = _compiled(launches, column) if compiles else (State.EMITTED, "")
     return Outcome(state, "; ".join((*found.notes, why) if why else found.notes), how=how, launches=names)
-
-
-def _launches(row: Row, dtype: str, backend: str) -> list[Launch]:
-    """What the first trial of the row would launch: asked of ``backend``, or of the reference where that needs a device."""
-    trial = source.trials(row.kind, row.id, dtype)[0]
-    try:
-        return describe(lambda: trial.run({"backend": backend}))
-    except (MissingDependencyError, NoDeviceError):
-        return describe(lambda: trial.run({"backend": "numpy"}))
 
 
 def _refusal(error: PortkernelError, device: Profile) -> str:

@@ -169,7 +169,7 @@ def perform_compile(step: Step) -> Outcome:
     """Every kernel that the first trial would launch, compiled for the column's target."""
     column = step.column
     trial = prepare(step.kind, step.row, step.dtype)[0].trial
-    described = describe(lambda: trial.run({"backend": column.backend}))
+    described = describe(lambda: trial.run({"backend": column.backend}), column.target)
     launches: dict[str, int] = {}
     emitted = ""
     for launch in described:

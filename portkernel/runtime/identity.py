@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
+from ..errors import MissingDependencyError
 from . import driver as drivers
+from . import offload
 from .driver import Device
 
 
@@ -67,11 +69,20 @@ def _identify(device: Device, index: int) -> Identity:
 
 def compiler_version(backend: str) -> str:
     """The version of the compiler that compiles without a device; empty where it is absent."""
-    if backend == "triton":
-        return _version("triton")
-    if backend == "cuda":
-        return next((v for name in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12") if (v := _version(name))), "")
-    return ""
+    match backend:
+        case "triton":
+            return _version("triton")
+        case "cuda":
+            return next((v for name in ("nvidia-cuda-nvrtc", "nvidia-cuda-nvrtc-cu12") if (v := _version(name))), "")
+        case "hip" | "musa":
+            driver = drivers.find(backend)
+            assert isinstance(driver, offload.OffloadDriver)
+            try:
+                return offload.version(driver.compiler())
+            except MissingDependencyError:
+                return ""
+        case _:
+            return ""
 
 
 def _cuda_driver() -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ..targets import Target
     from .kernel import Kernel
     from .plan import GridLike, Plan
     from .recorder import Recorder
@@ -29,6 +30,8 @@ class _Observed(threading.local):
     """Where given, its ``call(op, args, kwargs)`` makes every call of an operator."""
     probe: Probe | None = None
     """Where given, it is called with kernel, grid and arguments in place of a launch: nothing is compiled or written."""
+    target: Target | None = None
+    """With ``probe``: the target that the launches are described for, where that is not a device here."""
     recorder: Recorder | None = None
     """Where given, it is told of every launch and allocation."""
 
@@ -42,10 +45,14 @@ OBSERVED = _Observed()
 
 
 @contextmanager
-def probing(probe: Probe) -> Iterator[None]:
-    """Inside the ``with`` block, in this thread, launches go to ``probe`` and are not made."""
-    before, OBSERVED.probe = OBSERVED.probe, probe
+def probing(probe: Probe, target: Target | None = None) -> Iterator[None]:
+    """Inside the ``with`` block, in this thread, launches go to ``probe`` and are not made.
+
+    Host code that asks for the target of a launch gets ``target``, if given, whatever devices are here.
+    """
+    before = OBSERVED.probe, OBSERVED.target
+    OBSERVED.probe, OBSERVED.target = probe, target
     try:
         yield
     finally:
-        OBSERVED.probe = before
+        OBSERVED.probe, OBSERVED.target = before

@@ -23,6 +23,7 @@ from ..targets import Target
 from . import driver as drivers
 from .arguments import HOST, ArrayRef, as_array
 from .driver import Device, Driver
+from .observation import OBSERVED
 from .statistics import COUNTERS
 
 REFERENCE = "numpy"
@@ -64,6 +65,8 @@ def target_of(x: Any, *, backend: str | None = None, device: str | None = None) 
     >>> pk.target_of(np.zeros(3), backend="numpy").name
     'numpy'
     """
+    if OBSERVED.target is not None:
+        return OBSERVED.target
     settings = config.get()
     ref = as_array(x, "target_of(): x")
     if ref is None:

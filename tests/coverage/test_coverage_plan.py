@@ -15,6 +15,9 @@ COLUMNS = places.columns(HERE)
 ROWS = [
     Row("a", dtypes=("float32", "int8")),
     Row("a", "empty", dtypes=("float32", "int8")),
+    Row("a", "mask", dtypes=("float32",)),
+    Row("b", "groups", dtypes=("float32",)),
+    Row("b", "mask", dtypes=("float32",)),
     Row("k", kind="kernel", dtypes=("float16",)),
 ]
 
@@ -30,6 +33,7 @@ def tried(plan: Plan) -> set[str]:
 def test_columns_are_the_same_on_every_machine() -> None:
     assert [c.id for c in COLUMNS] == [
         "numpy/numpy", "opencl/pocl", "triton/interpreter", "triton/sm_90", "triton/gfx942", "triton/sm_80", "cuda/sm_90", "cuda/sm_80",
+        "hip/gfx942",
     ]  # fmt: skip
     assert [c.kind for c in COLUMNS[:4]] == ["device", "device", "interpreter", "compiler"]
     assert places.missing(HERE) == {
@@ -41,7 +45,7 @@ def test_columns_are_the_same_on_every_machine() -> None:
 def test_every_cell_is_tried_or_left_out() -> None:
     for depth in Depth:
         plan = planned(depth=depth)
-        assert plan.left_out + len(tried(plan)) == 5 * len(COLUMNS)
+        assert plan.left_out + len(tried(plan)) == sum(len(row.dtypes) for row in ROWS) * len(COLUMNS)
     assert not planned(depth=Depth.FULL).left_out
     assert not planned(operators=("a",)).left_out
 
@@ -49,11 +53,17 @@ def test_every_cell_is_tried_or_left_out() -> None:
 def test_what_says_most_comes_first() -> None:
     order = [s.id for b in planned().checked for s in b.steps]
     places_of = [order.index(cell) for cell in (
-        "a:float32@opencl/pocl", "a:float32@cuda/sm_90", "a:int8@opencl/pocl", "a[empty]:float32@opencl/pocl",
-        "a:int8@cuda/sm_90", "a:float32@cuda/sm_80",
+        "a:float32@opencl/pocl", "a:float32@cuda/sm_90", "a[empty]:float32@opencl/pocl", "a[mask]:float32@numpy/numpy",
+        "a:int8@opencl/pocl", "a[empty]:float32@triton/interpreter", "a:int8@cuda/sm_90", "a:float32@cuda/sm_80",
     )]  # fmt: skip
     assert places_of == sorted(places_of)
     assert "a[empty]:int8@opencl/pocl" not in order
+
+
+def test_each_operator_has_one_variant_tried_before_any_has_two() -> None:
+    order = [s.id for b in planned(backends=("numpy",)).checked for s in b.steps]
+    first, second = order.index("b[mask]:float32@numpy/numpy"), order.index("a[mask]:float32@numpy/numpy")
+    assert order.index("a[empty]:float32@numpy/numpy") < first < second < order.index("a:int8@numpy/numpy")
 
 
 def test_quick_tries_the_plain_call_on_one_dtype() -> None:
