@@ -47,13 +47,16 @@ def define(schema: str, bind: Bind, autocast: str = "") -> str:
 # --- one argument -------------------------------------------------------------------------------------------
 
 
-def _curve(name: str, fn: Bind, slope: Bind | None, keeps: str, numbers: str = "", autocast: str = "") -> None:
+CURVES: list[str] = []
+"""The differentiable operators of one tensor, and their gradients."""
+
+
+def _curve(name: str, fn: Bind, slope: Bind, keeps: str, numbers: str = "", autocast: str = "") -> None:
     """An operator of ``x`` and of ``numbers``, and its gradient: ``slope`` of the result's, what is kept, and the numbers."""
     define(f"{name}(Tensor x{numbers}) -> Tensor", fn, autocast)
-    if slope is None:
-        return
     define(f"{name}_gradient(Tensor grad, Tensor {keeps}{numbers}) -> Tensor", slope)
     once_only(f"{name}_gradient")
+    CURVES.extend((name, f"{name}_gradient"))
     rest = CUSTOM[name].order[1:]
 
     @gradient(name, " ".join((keeps, *rest)))
