@@ -7,7 +7,7 @@ ARGS   ?=
 
 bin    := $(VENV)/bin
 py     := $(bin)/python
-REPORTS := $(foreach form,json csv md xml,--output build/coverage/report.$(form))
+REPORTS := $(foreach form,json csv md xml html,--output build/coverage/report.$(form))
 inputs := pyproject.toml setup.py constraints.txt
 pip    := $(py) -m pip install --disable-pip-version-check -q -c constraints.txt
 

@@ -48,7 +48,7 @@ def updated(before: baseline.States, report: Report) -> baseline.States:
 
 def measure(budget: float) -> tuple[Report, int]:
     """A run of the command, whose output goes through; its report and exit status."""
-    files = [FOLDER / f"report.{suffix}" for suffix in ("json", "xml", "csv")]
+    files = [FOLDER / f"report.{suffix}" for suffix in ("json", "xml", "csv", "html")]
     outputs = [part for file in files for part in ("--output", str(file))]
     against = ["--baseline", str(BASELINE)] if BASELINE.exists() else []
     FOLDER.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from coverage_kit import HERE, cell, make_report
 
 from portkernel.cli import portkernel
-from portkernel.coverage.document import schema, to_json
+from portkernel.coverage.document import from_document, schema, to_json
 from portkernel.coverage.model import Cell, Percentage, Report
 from portkernel.coverage.operators import variant_of, variants_of
 from portkernel.coverage.rows import all_rows
@@ -36,7 +36,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Repor
 
 def test_a_real_run_writes_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(COMMAND, "journal_path", lambda: tmp_path / "journal.jsonl")
-    files = [tmp_path / f"report.{suffix}" for suffix in ("json", "csv", "md", "xml")]
+    files = [tmp_path / f"report.{suffix}" for suffix in ("json", "csv", "md", "xml", "html")]
     options = [part for file in files for part in ("--output", str(file))]
     result = run(
         "--ops", "add", "--dtypes", "float32", "--backends", "numpy", "--summary", str(tmp_path / "s.md"), *options
@@ -88,6 +88,21 @@ def test_a_regression_is_named(measured: dict[str, Report], tmp_path: Path) -> N
     assert "0 improved, 1 regressed" in result.output
 
 
+def test_an_earlier_report_is_read_again(tmp_path: Path) -> None:
+    (tmp_path / "old.json").write_text(to_json(make_report(cell(State.NATIVE))))
+    (tmp_path / "now.json").write_text(to_json(make_report(cell(State.WRONG, reason="beyond its bound"))))
+    page, again = tmp_path / "page.html", tmp_path / "again.json"
+    options = ("--from", str(tmp_path / "now.json"), "--baseline", str(tmp_path / "old.json"), "--output", str(page))
+    result = run(*options, "--output", str(again), "--fail-on", "regression")
+    assert result.exit_code == 3, result.output
+    assert "native → wrong" in page.read_text()
+    document = json.loads(again.read_text())
+    jsonschema.validate(document, schema())
+    assert [change["after"] for change in document["comparison"]["regressed"]] == ["wrong"]
+    assert to_json(from_document(document)) == again.read_text()
+    assert run("--from", str(again), "--fail-on", "regression").exit_code == 3
+
+
 def test_an_interrupted_run_exits_with_130(measured: dict[str, Report]) -> None:
     measured[""] = make_report(cell(State.NATIVE), complete=False)
     result = run()
@@ -104,6 +119,8 @@ def test_an_interrupted_run_exits_with_130(measured: dict[str, Report]) -> None:
         (("--quick", "--full"), "expected --quick or --full"),
         (("--fail-on", "rain"), "rain"),
         (("--target", "nobody-has-this"), "nobody-has-this"),
+        (("--from", __file__), "--from: expected a report"),
+        (("--from", __file__, "--ops", "add"), "expected no other choice of cells with --from"),
     ],
 )
 def test_mistakes_exit_with_2(options: tuple[str, ...], says: str) -> None:

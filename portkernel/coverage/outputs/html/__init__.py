@@ -8,7 +8,7 @@ and the evidence from the document that the page carries.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
@@ -48,6 +48,7 @@ def to_html(report: Report) -> str:
         letters=letters,
         data=_embedded(document),
         letters_data=_embedded(letters),
+        probes=_joined(document["probes"]),
         static=is_static(report),
         styles=[_read(name) for name in STYLES],
         scripts=[_read(name) for name in SCRIPTS],
@@ -57,7 +58,15 @@ def to_html(report: Report) -> str:
 def is_static(report: Report) -> bool:
     """Whether nothing ran for the report: it judges a target by its profile."""
     command: Any = report.made["command"]
-    return "--target" in command or bool(report.columns) and all(c.kind == "profile" for c in report.columns)
+    return "--target" in command or (bool(report.columns) and all(c.kind == "profile" for c in report.columns))
+
+
+def _joined(probes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The probes, of those that found the same with a cold and a warm cache only one."""
+    found: dict[tuple[Any, ...], list[str]] = {}
+    for probe in probes:
+        found.setdefault(tuple((k, v) for k, v in probe.items() if k != "cache"), []).append(probe["cache"])
+    return [{**dict(rest), "cache": " and ".join(caches)} for rest, caches in found.items()]
 
 
 def _embedded(value: Mapping[str, Any]) -> str:

@@ -196,6 +196,17 @@ function openAddressed() {
     document.body.classList.remove("opened");
     return;
   }
+  const r = rowOf.get(row);
+  const own = group || groups.find((g) => g.rows.includes(r));
+  if (!group && own.rows.length > 1 && !filter.all && !open.has(own.key)) {
+    open.add(own.key);
+    draw();
+  }
+  const line = view.lines.findIndex((l) => (group ? l.group === group : l.rows.length === 1 && l.rows[0] === r));
+  if (line >= 0) {
+    move(line, view.leaves.findIndex((l) => l.index === leaf.index), false);
+    reveal(element(at.line, at.column));
+  }
   if (group) showVariants({ group, rows: group.rows }, leaf);
-  else showCell(rowOf.get(row), leaf, false);
+  else showCell(r, leaf, false);
 }

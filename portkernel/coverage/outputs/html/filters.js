@@ -120,7 +120,7 @@ function ourShare(found, good, tried) {
   const verb = isStatic
     ? "have a text that respects the profile, in each cell shown that is not refused: emitted or compiled, not executed"
     : "are covered in every cell shown that was tried";
-  const of = asked === all ? `Of ${count(all)} operators of ours` : `Of the ${count(asked)} that match, of ${count(all)} operators of ours`;
+  const of = asked === all ? `Of ${times(all, "operator")} of ours` : `Of the ${count(asked)} that match, of ${times(all, "operator")} of ours`;
   const rest = asked - tried;
   return shareCard("Operators of portkernel", good.size, asked, `${of}: ${count(good.size)} ${verb}${rest ? `; ${count(rest)} untested` : ""}.`);
 }
@@ -150,8 +150,8 @@ function cellsCard(found) {
   const tried = total - found.counts[UNTESTED];
   const bar = STATES.map((s, i) => (i !== UNTESTED && found.counts[i] ? `<i class="s-${s}" style="flex-grow:${found.counts[i]}"></i>` : "")).join("");
   const said = STATES.filter((s, i) => i !== UNTESTED && found.counts[i]).map((s) => `${count(found.counts[STATES.indexOf(s)])} ${s}`).join(", ");
-  return `<div class="card"><h2>Cells</h2><p class="big"><b>${count(tried)}</b> ${isStatic ? "judged" : "tried"}<span>of ${count(total)} shown</span></p>` +
-    `<div class="bar" aria-hidden="true">${bar}</div><p class="text">${said || "None was tried"}; ${count(found.counts[UNTESTED])} untested.</p></div>`;
+  return `<div class="card"><h2>Cells</h2><p class="big"><b>${count(tried)}</b> of ${count(total)}<span>${isStatic ? "judged" : "tried"}</span></p>` +
+    `<div class="bar" aria-hidden="true">${bar}</div><p class="text">Of ${times(total, "cell")} shown: ${said ? said + ", " : ""}${count(found.counts[UNTESTED])} untested.</p></div>`;
 }
 
 function chip(set, value, label, more) {
@@ -171,8 +171,7 @@ function drawChips(found) {
       before: `<span class="mark ${k}" aria-hidden="true"></span>`, n: found.changes[k],
     })));
   }
-  const open = leaves.filter((leaf) => leaf.tried || filter.empty);
-  const has = (test) => open.some(test);
+  const has = (test) => found.reachable.some(test);
   fill("backend", BACKENDS.filter((b) => has((l) => l.place.backend === b)).map((b) => chip("backend", b, b)));
   fill("device", places.filter((p) => has((l) => l.place === p)).map((p) => chip("device", p.id, p.title, {
     title: [p.id, KIND[p.kind], p.name].filter(Boolean).join(": "),

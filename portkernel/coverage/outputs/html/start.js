@@ -123,8 +123,8 @@ let drawnWidth = 0;
 addEventListener("resize", () => {
   cancelAnimationFrame(resized);
   resized = requestAnimationFrame(() => {
-    if (scroll.clientWidth === drawnWidth) return; // a phone's address bar came or went
-    drawnWidth = scroll.clientWidth;
+    if (roomWidth() === drawnWidth) return; // a phone's address bar came or went
+    drawnWidth = roomWidth();
     drawTable(select());
   });
 });
@@ -141,7 +141,7 @@ function start() {
   readAddress();
   showFilter();
   draw();
-  drawnWidth = scroll.clientWidth;
+  drawnWidth = roomWidth();
   openAddressed();
 }
 start();

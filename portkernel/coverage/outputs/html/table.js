@@ -44,6 +44,9 @@ function sortedLeaves(leaves) {
 // The three lines of the header: neighbours of the same value share a cell; where it is narrower than its text, that stands.
 function headHtml(leaves, width) {
   const levels = LEVELS[filter.by];
+  const labelOf = (level, value) => (level === "device" ? placeOf.get(value).label : value);
+  const fits = (label, room) => label.length * 6.7 + 6 <= room;
+  const low = leaves.every((leaf) => fits(labelOf(levels[2][0], levels[2][1](leaf)), width));
   let html = "";
   levels.forEach(([level, valueOf], depth) => {
     html += `<tr role="row">${depth === 0 ? `<th class="corner" rowspan="3" scope="col" role="columnheader">Operator</th>` : ""}`;
@@ -52,8 +55,7 @@ function headHtml(leaves, width) {
       const same = (j) => levels.slice(0, depth + 1).every(([, of]) => of(leaves[j]) === of(leaves[i]));
       while (end < leaves.length && same(end)) end += 1;
       const value = valueOf(leaves[i]);
-      const label = level === "device" ? placeOf.get(value).label : value;
-      const stands = depth === 2 || (end - i) * width < label.length * 6.7 + 6;
+      const stands = depth === 2 ? !low : !fits(labelOf(level, value), (end - i) * width);
       const classes = [stands ? "stands" : "", depth < 2 ? "span" : "", leaves[i].first ? "first" : ""].filter(Boolean).join(" ");
       html += `<th scope="${depth === 2 ? "col" : "colgroup"}" role="columnheader" class="${classes}" colspan="${end - i}"` +
         `${depth === 2 ? ` data-c="${i}"` : ""} title="${esc(headTitle(level, value))}"><div>${headText(level, value)}</div></th>`;
@@ -84,10 +86,11 @@ function lineCells(line) {
       html += `<td role="gridcell" class="cell s-none${first}" data-c="${c}"></td>`;
       return;
     }
-    const change = line.rows.map((r) => changed.get(r * WIDTH + leaf.index)).find(Boolean);
-    const said = STATES[state] + (mixed ? ", variants differ" : "") + (change ? `, ${change.kind}` : "");
+    const changes = line.rows.map((r) => changed.get(r * WIDTH + leaf.index)?.kind);
+    const change = CHANGES.find((kind) => changes.includes(kind)); // the first of them matters most
+    const said = STATES[state] + (mixed ? ", variants differ" : "") + (change ? `, ${change}` : "");
     html += `<td role="gridcell" class="cell s-${STATES[state]}${mixed ? " mixed" : ""}${first}" data-c="${c}" aria-label="${said}">` +
-      `${LETTER[STATES[state]]}${change ? `<span class="mark ${change.kind}"></span>` : ""}</td>`;
+      `${LETTER[STATES[state]]}${change ? `<span class="mark ${change}"></span>` : ""}</td>`;
   });
   return html;
 }
@@ -108,6 +111,7 @@ function markFirst(leaves) {
   return leaves.map((leaf, i) => ({ ...leaf, first: i > 0 && valueOf(leaf) !== valueOf(leaves[i - 1]) }));
 }
 
+const roomWidth = () => scroll.parentElement.clientWidth; // the table's own box is as wide as it is
 const NAMED = Math.min(310, Math.max(190, 70 + 7.3 * Math.max(...groups.map((g) => g.name.length)))); // the names' width
 
 function drawTable(found) {
@@ -116,8 +120,8 @@ function drawTable(found) {
   const narrow = matchMedia("(max-width: 640px)").matches;
   const named = narrow ? 138 : NAMED;
   const gaps = 8 * view.leaves.filter((l) => l.first).length;
-  const room = (scroll.clientWidth - named - gaps - 16) / Math.max(1, view.leaves.length);
-  const width = Math.floor(Math.max(narrow ? 28 : 25, Math.min(44, room)));
+  const room = (roomWidth() - named - gaps - 16) / Math.max(1, view.leaves.length);
+  const width = Math.floor(Math.max(narrow ? 28 : 25, Math.min(view.leaves.length < 10 ? 84 : 44, room)));
   const columns = view.leaves.map((l) => `<col style="width:${width + (l.first ? 8 : 0)}px">`).join("");
   const body = view.lines.map((line, i) =>
     `<tr role="row" data-i="${i}" aria-level="${line.level}"${line.folds ? ` aria-expanded="${line.unfolded}"` : ""} aria-rowindex="${i + 4}">` +
