@@ -50,7 +50,7 @@ def doctor(as_json: bool) -> None:
     those are installed; each is asked in a process of its own, with a time limit.
     """
     found = ask()
-    findings = [_finding(name, found[name] if name in found else _added(name)) for name in backends.names()]
+    findings = [_finding(name, found.get(name)) for name in backends.names()]
     seen = survey.sightings()
     if as_json:
         everything = {
@@ -78,13 +78,10 @@ def doctor(as_json: bool) -> None:
     out.print("Text can be emitted for every backend without its packages; compiling and running need them.")
 
 
-def _finding(name: str, found: Found) -> survey.Finding:
-    return survey.examine(name, found.devices, found.interpreters, found.error, found.hint)
-
-
-def _added(name: str) -> Found:
-    """What the driver of a backend says that is not among those asked: one that only compiles, or another package's."""
-    return Found() if name in survey.NEEDS else look(name)
+def _finding(name: str, found: Found | None) -> survey.Finding:
+    """What is to be said of a backend; one that is not among those asked is ours and only compiles, or another package's."""
+    here = found or (Found() if name in survey.NEEDS else look(name))
+    return survey.examine(name, here.devices, here.interpreters, here.error, here.hint)
 
 
 def _vendors(seen: tuple[survey.Sighting, ...]) -> Table:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from .. import backends, targets
 from ..dtypes import BY_NAME
 from ..ir import ArgReduce, Binary, Dot, Func, Op, Reduce, Scan, Unary, walk
-from ..runtime import Kernel, inspection, statistics
-from ..runtime.observation import OBSERVED, Run, probing
+from ..runtime import inspection, statistics
+from ..runtime.observation import OBSERVED, Described, Run, describing
 from ..runtime.plan import Plan
 from ..targets import Target
 
@@ -70,27 +70,10 @@ def _sizes(plan: Plan) -> list[str]:
     return [f"{name}={value}" for name, value in plan.meta.items() if type(value) is int]
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """A launch that was described and not made."""
-
-    kernel: Kernel
-    args: tuple[Any, ...]
-    constants: Mapping[str, Any]
-    """The keyword arguments, without ``backend`` and ``device``."""
-    grid: object = None
-    """What stood in the brackets."""
-
-
-def describe(call: Callable[[], object], target: str = "") -> list[Launch]:
+def describe(call: Callable[[], object], target: str = "") -> list[Described]:
     """The launches that ``call`` would make, in order: on its own route, or on one to ``target``, of which no device need be
     here. Nothing runs: what it allocates stays undefined."""
-    found: list[Launch] = []
-
-    def note(kernel: Kernel, grid: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        found.append(Launch(kernel, args, {k: v for k, v in kwargs.items() if k not in ("backend", "device")}, grid))
-
-    with probing(note, targets.find(target) if target else None):
+    with describing(targets.find(target) if target else None) as found:
         call()
     return found
 
@@ -118,7 +101,7 @@ class Arithmetic:
         return ""
 
 
-def arithmetic(launches: list[Launch]) -> Arithmetic:
+def arithmetic(launches: list[Described]) -> Arithmetic:
     """What the kernels of ``launches`` compute with."""
     pairs: set[tuple[type[Op], str]] = set()
     for launch in launches:

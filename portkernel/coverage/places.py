@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import PortkernelError
-from ..runtime import driver as drivers
+from ..runtime import survey
 from ..runtime.identity import Identity, compiler_version, identities
 from .model import Column
 
@@ -31,7 +31,7 @@ ROUTES: tuple[Route, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the driver of a backend found, or why it found nothing and what to do; ``compiler`` is a version."""
+    """What the driver of a backend found, what is missing and what to do about it; ``compiler`` is a version."""
 
     identities: tuple[Identity, ...] = ()
     error: str = ""
@@ -40,26 +40,25 @@ class Found:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The names of what executes natively."""
-        return tuple(i.name for i in self.identities if not i.interpreter)
+        """What executes natively."""
+        return tuple(i.label for i in self.identities if not i.interpreter)
 
     @property
     def interpreters(self) -> tuple[str, ...]:
-        return tuple(i.name for i in self.identities if i.interpreter)
+        return tuple(i.label for i in self.identities if i.interpreter)
 
 
 def look(backend: str) -> Found:
     """Ask the driver of ``backend``, in this process: see :func:`.pool.ask`."""
-    compiler = compiler_version(backend)
+    found = Found(compiler=compiler_version(backend))
     try:
-        here = identities(backend)
-        if not here:
-            drivers.find(backend).device(None, None)  # says why there is none
-        return Found(here, compiler=compiler)
+        found = replace(found, identities=identities(backend))
     except PortkernelError as error:
-        return Found((), error.message.removeprefix(f"{backend}: "), error.hint, compiler)
+        found = replace(found, error=error.message, hint=error.hint)
     except Exception as error:  # a broken installation raises what it likes
-        return Found((), f"{type(error).__name__}: {error}", compiler=compiler)
+        found = replace(found, error=f"{type(error).__name__}: {error}")
+    said = survey.examine(backend, found.devices, found.interpreters, found.error, found.hint)
+    return replace(found, error=said.missing, hint=said.cure)
 
 
 def columns(found: Mapping[str, Found]) -> tuple[Column, ...]:
@@ -82,8 +81,4 @@ def columns(found: Mapping[str, Found]) -> tuple[Column, ...]:
 
 def missing(found: Mapping[str, Found]) -> dict[str, dict[str, str]]:
     """The backends that have no device here: why, and what would give them one."""
-    return {
-        name: {"why": here.error or "no device", "hint": here.hint or "a device with its driver"}
-        for name, here in found.items()
-        if not here.devices
-    }
+    return {name: {"why": here.error, "hint": here.hint} for name, here in found.items() if not here.devices}

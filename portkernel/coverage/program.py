@@ -14,7 +14,8 @@ from pathlib import Path
 
 from .. import targets
 from ..errors import ArgumentError, PortkernelError
-from ..integrations.observed import Launch, Observed
+from ..integrations.observed import Observed
+from ..runtime.observation import Described
 from .states import State
 
 EMITTED_FOR = ("cuda", "triton", "hip", "musa")
@@ -135,7 +136,7 @@ def _states(
     return found
 
 
-def _emission(launch: Launch, backend: str, target: str | None, emitted: dict[tuple[object, ...], str]) -> str:
+def _emission(launch: Described, backend: str, target: str | None, emitted: dict[tuple[object, ...], str]) -> str:
     """Why the text of a launch cannot be written for ``backend``; nothing if it can."""
     shapes = tuple(
         (tuple(a.shape), str(a.dtype), tuple(getattr(a, "strides", ()) if not callable(getattr(a, "stride", None)) else a.stride()))

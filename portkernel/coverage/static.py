@@ -19,11 +19,12 @@ from ..errors import (
 )
 from ..runtime import inspection
 from ..runtime.identity import compiler_version
+from ..runtime.observation import Described
 from ..targets.facts import Profile
 from ..targets.facts import Route as TargetRoute
 from ..targets.profile import chip
 from . import trials as source
-from .evidence import Launch, describe
+from .evidence import describe
 from .model import Cell, Column, Outcome, Percentage, Report, Row, cell_id
 from .plan import Depth, Selection
 from .provenance import made, now
@@ -141,7 +142,7 @@ def _refusal(error: PortkernelError, device: Profile) -> str:
     return f"{said}; it would have to be emulated by arithmetic that the chip has, which portkernel does not do"
 
 
-def _compiled(launches: Sequence[Launch], column: Column) -> tuple[State, str]:
+def _compiled(launches: Sequence[Described], column: Column) -> tuple[State, str]:
     """Compile what was emitted: COMPILED if a compiler here took all of it, else EMITTED and why."""
     said = ""
     for launch in launches:

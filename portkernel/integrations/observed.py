@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from ..runtime.kernel import Kernel
+from ..runtime.observation import Described
 
 How = Literal["kernels", "view", "control", "uncovered"]
 State = Literal["native", "wrong", "untested", "unsupported"]
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """A launch that a call makes: what its text can be emitted from."""
-
-    kernel: Kernel
-    args: tuple[Any, ...]
-    constants: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +23,4 @@ class Observed:
     detail: str
     flops: int
     route: str = ""
-    launches: tuple[Launch, ...] = ()
-
-
-_LAUNCH_OPTIONS = frozenset({"backend", "device", "num_warps", "num_stages"})
-
-
-def noted(launches: list[Launch]) -> Any:
-    """A probe for :func:`portkernel.runtime.observation.probing` that adds to ``launches``."""
-
-    def note(kernel: Kernel, grid: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        launches.append(Launch(kernel, args, {k: v for k, v in kwargs.items() if k not in _LAUNCH_OPTIONS}))
-
-    return note
+    launches: tuple[Described, ...] = ()

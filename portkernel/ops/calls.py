@@ -29,6 +29,7 @@ from ..runtime.statistics import COUNTERS
 from .arguments import Arguments, gather
 from .outputs import check_outputs, fill
 from .table import EVERYWHERE
+from .words import translated
 
 if TYPE_CHECKING:
     from .operator import Operator
@@ -38,8 +39,6 @@ _LACKING = (UnsupportedDTypeError, UnsupportedOpError, ResourceError)
 _ABOUT_CALLS = (LaunchError, TargetError, FallbackError, NoDeviceError, DeviceAssertionError)
 """Errors that speak of a function called; those about a kernel's text speak of its own words."""
 _ROUTE = ("backend", "device")
-_PEERS_FIRST = ("input", "a", "self")
-"""What NumPy and PyTorch call the array that comes first, where we have another name."""
 
 
 def run(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -75,9 +74,8 @@ def watched(op: Operator) -> Iterator[list[Run]]:
 
 def prepared(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """The arguments once they are checked, under our own names for them."""
-    for peer in _PEERS_FIRST:
-        if peer in kwargs and not args and op.parameters and peer not in op.parameters:
-            args, kwargs = (kwargs[peer],), {n: v for n, v in kwargs.items() if n != peer}
+    if kwargs:
+        args, kwargs = translated(op.signature.parameters.values(), args, kwargs)
     _check_route(op, kwargs)
     try:
         op.signature.bind(*args, **kwargs)
@@ -112,7 +110,7 @@ def invoke(op: Operator, given: Arguments) -> Any:
     with config.override(**settings) if settings else nullcontext():
         if out is None:
             return op.function(*given.args, **rest)
-        with probing(_ignore):
+        with probing(_ignore, OBSERVED.target):
             like = op.function(*given.args, **rest)
         check_outputs(op.name, out, like)
         return fill(out, op.function(*given.args, **rest))
@@ -148,10 +146,13 @@ def named(op: Operator, error: PortkernelError) -> PortkernelError:
     """
     head, found, rest = error.message.partition("(): ")
     if not found or not head.isidentifier():
-        return error
+        if op.runs_callers_code or not isinstance(error, (DTypeError, *_ABOUT_CALLS)):
+            return error
+        head, rest = "", error.message
+    rest = rest.removeprefix(f"{op.name}(): ")  # where a kernel's own assertion names the operator
     if isinstance(error, DTypeError) and not op.runs_callers_code:
-        return ArgumentDTypeError(f"{op.name}(): {rest}", hint="convert the array first")
-    if isinstance(error, _ABOUT_CALLS) and head != op.name:
+        return ArgumentDTypeError(f"{op.name}(): {rest}", hint=error.hint or "convert the array first")
+    if isinstance(error, _ABOUT_CALLS) and error.message != f"{op.name}(): {rest}":
         error.message = f"{op.name}(): {rest}"
         error.args = (error.message,)
     return error

@@ -15,14 +15,13 @@ from ..dtypes import DType, as_dtype
 from ..errors import ArgumentDTypeError, ArgumentTypeError, DTypeError, LaunchError, PortkernelError, TargetError
 from ..ir import Func, Op, walk
 from ..runtime import inspection, reasons
-from ..runtime.observation import probing
+from ..runtime.observation import Described, describing
 from ..runtime.route import REFERENCE, check_backend
 from .calls import invoke, prepared, watched
 from .registry import find
 from .samples import samples
 
 if TYPE_CHECKING:
-    from ..runtime import Kernel
     from .operator import Operator
 
 
@@ -62,30 +61,15 @@ class Route:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class _Launch:
-    kernel: Kernel
-    args: tuple[Any, ...]
-    constants: dict[str, Any]
-    backend: str | None
-    device: str | None
-
-    @property
-    def size(self) -> int:
-        return sum(int(np.prod(a.shape)) for a in self.args if hasattr(a, "shape"))
-
-
-def _launches(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[_Launch]:
+def _launches(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Described]:
     """What the operator would launch for these arguments; its results are made and never filled."""
-    found: list[_Launch] = []
-
-    def probe(kernel: Kernel, grid: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        options = {n: v for n, v in kwargs.items() if n not in ("backend", "device")}
-        found.append(_Launch(kernel, args, options, kwargs.get("backend"), kwargs.get("device")))
-
-    with watched(op), probing(probe):
+    with watched(op), describing() as found:
         invoke(op, prepared(op, args, kwargs))
     return found
+
+
+def _size(launch: Described) -> int:
+    return sum(int(np.prod(a.shape)) for a in launch.args if hasattr(a, "shape"))
 
 
 def explain(op: Operator | str, /, *args: Any, **kwargs: Any) -> Route:
@@ -104,7 +88,7 @@ def explain(op: Operator | str, /, *args: Any, **kwargs: Any) -> Route:
         launches = _launches(known, args, kwargs)
         if not launches:
             return Route(known.name, "none", "", "none", {}, "nothing is launched: a view, or an empty result")
-        largest = max(launches, key=lambda one: one.size)
+        largest = max(launches, key=_size)
         choice = reasons.choice_of(known.name, largest.args, largest.backend, largest.device, settings)
         backend, target, reason = choice.backend, choice.target, choice.reason
         rejected = list(choice.rejected)
@@ -122,16 +106,16 @@ def explain(op: Operator | str, /, *args: Any, **kwargs: Any) -> Route:
     return _route(known, backend, choice.device, reason, rejected, steps, launches)
 
 
-def _step(launch: _Launch, backend: str, target: Any) -> Step:
+def _step(launch: Described, backend: str, target: Any) -> Step:
     made = inspection.emitted(launch.kernel, launch.args, launch.constants, backend, target, launch.kernel.name)
     return Step(launch.kernel.name, dict(made.constants))
 
 
 def _route(
     op: Operator, backend: str, device: str, reason: str, rejected: list[tuple[str, str]], steps: list[Step],
-    launches: list[_Launch],
+    launches: list[Described],
 ) -> Route:  # fmt: skip
-    main = steps[max(range(len(launches)), key=lambda i: launches[i].size)]
+    main = steps[max(range(len(launches)), key=lambda i: _size(launches[i]))]
     others = tuple((b, why) for b, why in rejected if b != backend)
     return Route(op.name, backend, device, main.kernel, main.config, reason, others, tuple(steps))
 
@@ -189,12 +173,12 @@ def _kinds(func: Func, dtype: DType) -> set[type[Op]]:
     }
 
 
-def probe(op: Operator, dtype: DType) -> list[_Launch] | Support:
+def probe(op: Operator, dtype: DType) -> list[Described] | Support:
     """The launches of the operator's samples on ``dtype``; or that it does not take the dtype."""
     given = samples(op.name, dtype)
     if not given:
         return Support("unsupported", f"{op.name}() has no samples: register it with inputs=")
-    found: list[_Launch] = []
+    found: list[Described] = []
     refused = ""
     for sample in given:
         try:

@@ -23,6 +23,11 @@ class Identity:
     compiler: str
     interpreter: bool = False
 
+    @property
+    def label(self) -> str:
+        """``pocl: pthread-AMD EPYC``: the name, after the place where it does not tell it."""
+        return self.name if self.place.partition(":")[0] in _slug(self.name) else f"{self.place}: {self.name}"
+
 
 def identities(backend: str) -> tuple[Identity, ...]:
     """Every device of a backend. Raises what its driver raises where its packages are absent."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,18 @@ Run = tuple["Plan", int, int]
 """A plan that ran, and when it began and ended, in nanoseconds of ``time.perf_counter_ns``."""
 Probe = Callable[["Kernel", "GridLike", tuple[Any, ...], dict[str, Any]], None]
 """``probe(kernel, grid, args, kwargs)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A launch that was described and not made. ``constants`` are its keyword arguments without backend and device."""
+
+    kernel: Kernel
+    grid: GridLike
+    args: tuple[Any, ...]
+    constants: Mapping[str, Any]
+    backend: str | None
+    device: str | None
 
 
 class _Observed(threading.local):
@@ -56,3 +69,16 @@ def probing(probe: Probe, target: Target | None = None) -> Iterator[None]:
         yield
     finally:
         OBSERVED.probe, OBSERVED.target = before
+
+
+@contextmanager
+def describing(target: Target | None = None) -> Iterator[list[Described]]:
+    """Inside the ``with`` block, in this thread, launches are described in the list and not made; see :func:`probing`."""
+    found: list[Described] = []
+
+    def note(kernel: Kernel, grid: GridLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        constants = {name: value for name, value in kwargs.items() if name not in ("backend", "device")}
+        found.append(Described(kernel, grid, args, constants, kwargs.get("backend"), kwargs.get("device")))
+
+    with probing(note, target):
+        yield found

@@ -110,7 +110,7 @@ def _compiler_of(backend: str) -> Finding:
     """A backend that compiles with a program on the PATH and launches nothing."""
     driver = drivers.find(backend)
     assert isinstance(driver, offload.OffloadDriver)
-    launch = f"a launcher: {driver.instead}"
+    launch = f"no launcher: {driver.instead}"
     try:
         name, _, number = offload.version(driver.compiler()).partition(" ")
     except MissingDependencyError as error:

@@ -25,7 +25,9 @@ MADE = {
 HERE = {
     "numpy": Found((Identity("numpy", "", "numpy", "numpy 2.4", ""),)),
     "opencl": Found((Identity("pocl", "0", "a CPU", "3.0", "PoCL 3.0"),)),
-    "triton": Found((Identity("interpreter", "interpreter", "the interpreter", "", "", True),), compiler="3.9"),
+    "triton": Found(
+        (Identity("interpreter", "interpreter", "the interpreter", "", "", True),), "no device", "a GPU", "3.9"
+    ),
     "cuda": Found((), "no driver", "a GPU", "13.5"),
 }
 """What a machine might have."""

@@ -37,7 +37,7 @@ def test_columns_are_the_same_on_every_machine() -> None:
     ]  # fmt: skip
     assert [c.kind for c in COLUMNS[:4]] == ["device", "device", "interpreter", "compiler"]
     assert places.missing(HERE) == {
-        "triton": {"why": "no device", "hint": "a device with its driver"},
+        "triton": {"why": "no device", "hint": "a GPU"},
         "cuda": {"why": "no driver", "hint": "a GPU"},
     }
 

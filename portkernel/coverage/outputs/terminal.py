@@ -51,9 +51,10 @@ def print_report(report: Report, out: Console, details: bool = False) -> None:
             continue
         out.print(f"[{STYLE[state]}]{state.value}[/] {escape(names_of(cells))}: {escape(reason)}")
     for name, found in report.missing.items():
-        out.print(
-            f"[dim]{escape(name)}: not measured on a device here: {escape(found['why'])} ({escape(found['hint'])})[/]"
+        line = f"{name}: not measured on a device here: {found['why']}" + (
+            f" ({found['hint']})" if found["hint"] else ""
         )
+        out.print(f"[dim]{escape(line)}[/]")
     _print_probes(report, out)
     out.print(_shares(report))
     for what in dict.fromkeys(share.what for share in report.percentages):

@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 
 import portkernel as pk
-from portkernel.runtime.observation import probing
+from portkernel.runtime.observation import describing
 
-from ..observed import How, Launch, Observed, State, noted
+from ..observed import How, Observed, State
 from .executor import Executor, Scope
 from .fallback import compute
 from .registry import Implementation, Work
@@ -57,9 +57,8 @@ class _Watcher(Executor):
         made = {k: n - before.get(k, 0) for k, n in pk.stats().launches.items() if n > before.get(k, 0)}
         route = next((backend for _, backend in made), "")
         state, detail = self._judge(step, inputs, results)
-        recorded: list[Launch] = []
         try:
-            with probing(noted(recorded)):
+            with describing() as recorded:
                 Executor.implemented(self, step, found, inputs, scope)
         except (pk.PortkernelError, ValueError, IndexError):  # what is not computed may not serve as a shape
             pass

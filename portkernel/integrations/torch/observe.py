@@ -14,9 +14,9 @@ from torch.utils._pytree import tree_flatten
 from torch.utils.flop_counter import flop_registry
 
 import portkernel as pk
-from portkernel.runtime.observation import probing
+from portkernel.runtime.observation import describing
 
-from ..observed import Launch, Observed, State, noted
+from ..observed import Observed, State
 from .aten import kind_of, why_not
 from .mode import dispatch
 
@@ -92,9 +92,8 @@ class _Watcher(torch.fx.Interpreter):
             self.seen.append(Observed(name, inputs, outputs, "uncovered", "unsupported", reason, flops))
             return
         route = next((b for (k, b), n in pk.stats().launches.items() if n > before.get((k, b), 0)), "")
-        recorded: list[Launch] = []
         try:
-            with probing(noted(recorded)), dispatch(strict=True):
+            with describing() as recorded, dispatch(strict=True):
                 target(*args, **kwargs)
         except (pk.PortkernelError, RuntimeError):  # what is not computed may not serve as a number
             pass
