@@ -161,6 +161,7 @@ _OWN: dict[str, tuple[str, Mapping[str, str]]] = {
     "var_mean": ("torch", {"axis": "dim", "keepdims": "keepdim", "ddof": "correction"}),
     "cummax": ("torch", {"axis": "dim"}),
     "topk": ("torch", {"axis": "dim"}),
+    "norm": ("torch", {"ord": "p", "axis": "dim", "keepdims": "keepdim"}),
 }
 """Module of PyTorch's function of the same name, and its names of our arguments."""
 

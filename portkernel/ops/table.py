@@ -50,7 +50,8 @@ _GROUPS: tuple[tuple[str, str, str], ...] = (
         "max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
         "adaptive_max_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d",
     ),
-    ("kernels.reduce", NUMPY, "sum prod mean max min any all count_nonzero norm"),
+    ("kernels.reduce", NUMPY, "sum prod mean max min any all count_nonzero"),
+    ("kernels.reduce", OWN, "norm"),
     ("kernels.variance", NUMPY, "var std"),
     ("kernels.variance", OWN, "var_mean"),
     ("kernels.arg_reduce", NUMPY, "argmax argmin"),
@@ -84,7 +85,7 @@ _GROUPS: tuple[tuple[str, str, str], ...] = (
     ("kernels.triangle", NUMPY, "tril triu"),
     ("kernels.cumsum", NUMPY, "cumsum cumprod"),
     ("kernels.cumsum", OWN, "cummax"),
-    ("kernels.sort", NUMPY, "sort argsort"),
+    ("kernels.sort", TORCH_TOP, "sort argsort"),
     ("kernels.sort", OWN, "topk"),
 )
 """Module, whom the operators follow, their names; ``name=function`` where the function is called otherwise."""
