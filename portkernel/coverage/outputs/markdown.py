@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ..model import Cell, Report
@@ -19,8 +20,8 @@ def to_markdown(report: Report) -> str:
 
 
 def to_compact(report: Report) -> str:
-    """Shares and one line for each operator: for a README."""
-    return "\n\n".join([_heading(report), shares(report), table(report, variants=False)]) + "\n"
+    """Shares and one line for each dtype: for a README."""
+    return "\n\n".join([_heading(report), shares(report), _dtypes(report)]) + "\n"
 
 
 def _heading(report: Report) -> str:
@@ -38,15 +39,23 @@ def shares(report: Report) -> str:
     return "\n".join(lines) + "".join(f"\n\n{line}" for line in whole)
 
 
-def table(report: Report, variants: bool = True) -> str:
-    """A line for each row (or operator), with the cells of each column counted by state."""
+def table(report: Report) -> str:
+    """A line for each row, with the cells of each column counted by state."""
+    return _counted(report, "operator", lambda cell: cell.row)
+
+
+def _dtypes(report: Report) -> str:
+    """A line for each dtype, with the cells of all rows counted by state."""
+    return _counted(report, "dtype", lambda cell: cell.dtype)
+
+
+def _counted(report: Report, title: str, line_of: Callable[[Cell], str]) -> str:
     columns = [column.id for column in tried_columns(report)]
-    lines = [f"| operator | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    lines = [f"| {title} | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     found: dict[str, dict[str, list[Cell]]] = {}
-    names = {row.id: row.id if variants else row.name for row in report.rows}
     for cell in report.cells:
         if cell.state is not State.UNTESTED:
-            found.setdefault(names[cell.row], {}).setdefault(cell.column, []).append(cell)
+            found.setdefault(line_of(cell), {}).setdefault(cell.column, []).append(cell)
     for name, cells in found.items():
         lines.append(f"| {name} | " + " | ".join(tally(cells.get(c, ())) for c in columns) + " |")
     return "\n".join(lines)
