@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import portkernel as pk  # noqa: E402
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 import bert_base  # noqa: E402
 import digits  # noqa: E402
+import loadgen  # noqa: E402
 import resnet50  # noqa: E402
 import sentence_similarity  # noqa: E402
 
@@ -85,3 +87,27 @@ def test_resnet50_is_covered_whole() -> None:
     model = resnet50.make().eval()
     report = pk.coverage_of(resnet50.forward(model), torch.randn(1, 3, 32, 32))
     assert not report.uncovered and sum(n.overload == "convolution" for n in report.nodes) == 53
+
+
+@pytest.mark.parametrize("scenario", ["Offline", "SingleStream"])
+def test_the_load_generator_drives_a_model(scenario: str) -> None:
+    pytest.importorskip("mlperf_loadgen", reason="pip install mlcommons-loadgen")
+    weight, seen = torch.randn(4, 4), []
+
+    def run(chosen: Sequence[int]) -> torch.Tensor:
+        seen.extend(chosen)
+        return pk.ops.matmul(torch.ones(len(chosen), 4), weight)
+
+    found = loadgen.measure(loadgen.Subject(run, 4), scenario, "numpy", 0.2)
+    figure = float(found[loadgen.FIGURES[scenario]])
+    assert found["Scenario"] == scenario and figure > 0 and set(seen) >= set(range(1, 8))
+
+
+def test_the_load_generator_is_told_of_a_failure() -> None:
+    pytest.importorskip("mlperf_loadgen", reason="pip install mlcommons-loadgen")
+
+    def run(chosen: Sequence[int]) -> torch.Tensor:
+        return pk.ops.matmul(torch.ones(2, 3), torch.ones(2, 3))
+
+    with pytest.raises(pk.PortkernelError):
+        loadgen.measure(loadgen.Subject(run, 4), "Offline", "numpy", 0.2)
