@@ -159,7 +159,8 @@ def normal_axes(where: str, axis: int | Sequence[int] | None, ndim: int) -> Shap
     given = [integer(f"{where}: axis", a) for a in named]
     for a in given:
         if not -ndim <= a < ndim:
-            raise ArgumentShapeError(f"{where}: axis: expected {-ndim} to {ndim - 1}, got {a}")
+            known = f"{-ndim} to {ndim - 1}" if ndim else "none of an array without dimensions"
+            raise ArgumentShapeError(f"{where}: axis: expected {known}, got {a}")
     found = tuple(sorted(a % ndim for a in given))
     if len(set(found)) != len(found):
         raise ArgumentShapeError(f"{where}: axis: expected each axis once, got {axis}")

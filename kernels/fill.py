@@ -63,19 +63,19 @@ def full(
 
 
 def zeros(
-    shape: int | Sequence[int], dtype: Any = float, *, like: Array | None = None, out: Array | None = None,
+    shape: int | Sequence[int], dtype: Any = None, *, like: Array | None = None, out: Array | None = None,
     backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
-    """``numpy.zeros``: as ``full``."""
-    return full(shape, 0, dtype, like=like, out=out, backend=backend, device=device)
+    """``numpy.zeros``: as ``full``; float64 without ``dtype``."""
+    return full(shape, 0, pk.float64 if dtype is None else dtype, like=like, out=out, backend=backend, device=device)
 
 
 def ones(
-    shape: int | Sequence[int], dtype: Any = float, *, like: Array | None = None, out: Array | None = None,
+    shape: int | Sequence[int], dtype: Any = None, *, like: Array | None = None, out: Array | None = None,
     backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
-    """``numpy.ones``: as ``full``."""
-    return full(shape, 1, dtype, like=like, out=out, backend=backend, device=device)
+    """``numpy.ones``: as ``full``; float64 without ``dtype``."""
+    return full(shape, 1, pk.float64 if dtype is None else dtype, like=like, out=out, backend=backend, device=device)
 
 
 def full_like(

@@ -43,8 +43,8 @@ def matmul(
 
     dtypes: operands of different dtypes are promoted (8-bit floats to float16), bool becomes int8. Products accumulate
     in float64, float32 (float16, bfloat16 and float8 too), int32 (integers up to 32 bits, wrapping) or int64. The result
-    has the operands' dtype; float32 for 8-bit floats, int32 for integers under 32 bits; ``dtype`` or ``out`` may
-    name another one. Integer products meet real operands, activations or results in float32.
+    has the operands' dtype; float32 for 8-bit floats, int32 for integers under 32 bits, bool (whether a sum is not 0)
+    for bools; ``dtype`` or ``out`` may name another one. Integer products meet real operands, activations or results in float32.
     float32 products are IEEE; ``precision="tf32"`` rounds the operands to 10 fraction bits.
 
     ``splits`` cuts the depth into so many sums, added in a fixed order; by default where the result is small and the
