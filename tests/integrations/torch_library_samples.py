@@ -40,19 +40,40 @@ POSITIVE = "log log2 log10 log1p sqrt rsqrt reciprocal"
 INSIDE = "arcsin arccos arctanh tan"
 STEPS = "sign floor ceil trunc round"
 PAIRS = "add subtract multiply divide maximum minimum arctan2"
+SIDES = {1: (6,), 2: (6, 5), 3: (3, 3, 4)}
+"""Spatial axes of what is pooled."""
+
 WITHOUT_GRADIENT: dict[str, tuple[Callable[[], Arguments], ...]] = {
     **dict.fromkeys(("isnan", "isinf", "isfinite", "logical_not"), (lambda: (draw(3, 4),),)),
     "invert": (lambda: (index(9, 3, 4),),),
     **dict.fromkeys(
-        ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "logical_and", "logical_or", "logical_xor"),
+        (
+            "equal",
+            "not_equal",
+            "less",
+            "less_equal",
+            "greater",
+            "greater_equal",
+            "logical_and",
+            "logical_or",
+            "logical_xor",
+        ),
         (lambda: (draw(3, 1), draw(4)),),
     ),
     **dict.fromkeys(
-        ("equal.Scalar", "not_equal.Scalar", "less.Scalar", "less_equal.Scalar", "greater.Scalar", "greater_equal.Scalar"),
+        (
+            "equal.Scalar",
+            "not_equal.Scalar",
+            "less.Scalar",
+            "less_equal.Scalar",
+            "greater.Scalar",
+            "greater_equal.Scalar",
+        ),
         (lambda: (draw(3, 4), 0),),
     ),
     **dict.fromkeys(
-        ("bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"), (lambda: (index(9, 3, 4), index(3, 4)),)
+        ("bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"),
+        (lambda: (index(9, 3, 4), index(3, 4)),),
     ),
     "remainder": (lambda: (draw(3, 4), positive(4)),),
     **dict.fromkeys(("any", "all"), (lambda: (draw(3, 4) > 0, 1), lambda: (draw(3, 4), None, True))),
@@ -98,12 +119,12 @@ DIFFERENTIABLE: dict[str, tuple[Callable[[], Arguments], ...]] = {
     "var": (lambda: (draw(3, 4), [1]), lambda: (draw(3, 4), None, 1.0, True)), "std": (lambda: (draw(3, 4), [0], 1.0),),
     "cumsum": (lambda: (strided(3, 5), -1), lambda: (draw(3, 5), 0)),
     "sort": (lambda: (draw(3, 5), 1, True),), "topk": (lambda: (draw(3, 5), 2), lambda: (draw(5, 3), 2, 0, False)),
-    **{f"max_pool{n}d": (lambda n=n: (draw(2, 2, *(6, 5, 4)[:n]), 2, None, 1),) for n in (1, 2, 3)},
-    **{f"max_pool{n}d_with_indices": (lambda n=n: (draw(2, *(6, 5, 4)[:n]), 3, 2, 1, 1, True),) for n in (1, 2, 3)},
-    **{f"avg_pool{n}d": (lambda n=n: (draw(1, 2, *(6, 5, 4)[:n]), 2, None, 1, True, False),) for n in (1, 2, 3)},
-    **{f"adaptive_avg_pool{n}d": (lambda n=n: (draw(1, 2, *(6, 5, 4)[:n]), 3),) for n in (1, 2, 3)},
-    **{f"adaptive_max_pool{n}d": (lambda n=n: (draw(1, 2, *(6, 5, 4)[:n]), 3),) for n in (1, 2, 3)},
-    **{f"adaptive_max_pool{n}d_with_indices": (lambda n=n: (draw(2, *(6, 5, 4)[:n]), 2),) for n in (1, 2, 3)},
+    **{f"max_pool{n}d": (lambda n=n: (draw(2, 2, *SIDES[n]), 2, None, 1),) for n in (1, 2, 3)},
+    **{f"max_pool{n}d_with_indices": (lambda n=n: (draw(2, *SIDES[n]), 3, 2, 1, 1, True),) for n in (1, 2, 3)},
+    **{f"avg_pool{n}d": (lambda n=n: (draw(1, 2, *SIDES[n]), 2, None, 1, True, False),) for n in (1, 2, 3)},
+    **{f"adaptive_avg_pool{n}d": (lambda n=n: (draw(1, 2, *SIDES[n]), 3),) for n in (1, 2, 3)},
+    **{f"adaptive_max_pool{n}d": (lambda n=n: (draw(1, 2, *SIDES[n]), 3),) for n in (1, 2, 3)},
+    **{f"adaptive_max_pool{n}d_with_indices": (lambda n=n: (draw(2, *SIDES[n]), 2),) for n in (1, 2, 3)},
     "embedding": (lambda: (index(5, 2, 3), draw(5, 4)),),
     "gather": (lambda: (draw(3, 5), 1, index(5, 3, 2)),), "take_along_axis": (lambda: (draw(3, 5), index(3, 2, 5), 0),),
     "index_select": (lambda: (draw(3, 5), 1, index(5, 4)),),

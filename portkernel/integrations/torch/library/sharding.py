@@ -13,11 +13,12 @@ from torch.distributed.tensor.experimental import register_sharding
 from .define import CUSTOM
 from .elementwise import CURVES
 
+_registers: Any = register_sharding
 Answer = tuple[list[Any], list[Any]]
 """Placements of the results, and of the arguments; None for an argument that is no tensor."""
 
 
-@register_sharding(CUSTOM["linear"].op)
+@_registers(CUSTOM["linear"].op)
 def _linear(x: Any, weight: Any, bias: Any = None) -> list[Answer]:
     whole, last = Replicate(), len(x.shape) - 1
 
@@ -32,7 +33,7 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> list[Answer]:
     return answers + [([Shard(i)], given(Shard(i), whole, whole)) for i in range(last)]
 
 
-@register_sharding(CUSTOM["matmul"].op)
+@_registers(CUSTOM["matmul"].op)
 def _matmul(a: Any, b: Any) -> list[Answer]:
     whole = Replicate()
     answers: list[Answer] = [
@@ -54,7 +55,7 @@ def _matmul(a: Any, b: Any) -> list[Answer]:
     return answers
 
 
-@register_sharding(CUSTOM["sum"].op)
+@_registers(CUSTOM["sum"].op)
 def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> list[Answer]:
     rank = len(x.shape)
     summed = {a % rank for a in axis} if axis else set(range(rank))
@@ -72,4 +73,4 @@ def _pointwise(*args: Any) -> list[Answer]:
 
 
 for _name in CURVES:
-    register_sharding(CUSTOM[_name].op)(_pointwise)
+    _registers(CUSTOM[_name].op)(_pointwise)

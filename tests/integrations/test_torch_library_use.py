@@ -1,0 +1,224 @@
+"""``torch.ops.portkernel`` in programs: values, second derivatives, autocast, torch.compile, routes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import portkernel as pk
+from portkernel.errors import ArgumentError, ArgumentTypeError, FallbackError, GradientError, NoDeviceError
+from portkernel.runtime import driver as drivers
+
+torch = pytest.importorskip("torch")
+from torch.nn import functional as F  # noqa: E402
+
+import portkernel.integrations.torch  # noqa: E402  # it defines torch.ops.portkernel
+
+ops: Any = torch.ops.portkernel
+EPS = 2.0**-23
+
+
+@pytest.fixture
+def on_the_reference() -> Iterator[None]:
+    with pk.use(backend="numpy"):
+        yield
+
+
+def draw(*shape: int) -> Any:
+    return torch.randn(*shape) * 3
+
+
+VALUES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...], int]] = {
+    "matmul": (ops.matmul, torch.matmul, (draw(65, 130), draw(130, 67)), 130),
+    "linear": (ops.linear, F.linear, (draw(3, 33, 70), draw(65, 70), draw(65)), 70),
+    "conv1d": (ops.conv1d, F.conv1d, (draw(2, 6, 37), draw(9, 2, 5), draw(9), 2, 2, 1, 3), 10),
+    "conv2d": (ops.conv2d, F.conv2d, (draw(2, 5, 17, 19), draw(33, 5, 3, 3), draw(33), 1, 1), 45),
+    "conv_transpose2d": (ops.conv_transpose2d, F.conv_transpose2d, (draw(1, 5, 7, 5), draw(5, 6, 3, 3), draw(6), 2, 1), 45),
+    "attention": (ops.scaled_dot_product_attention, F.scaled_dot_product_attention,
+                  (draw(1, 2, 65, 32) / 3, draw(1, 2, 67, 32) / 3, draw(1, 2, 67, 33)), 100),
+    "softmax": (ops.softmax, torch.softmax, (draw(33, 129) + 50, -1), 129),
+    "layer_norm": (ops.layer_norm, F.layer_norm, (draw(33, 129) + 20, [129], draw(129), draw(129)), 129),
+    "rms_norm": (ops.rms_norm, F.rms_norm, (draw(33, 129), [129], draw(129), 1e-5), 129),
+    "group_norm": (ops.group_norm, F.group_norm, (draw(2, 6, 37), 3, draw(6), draw(6)), 74),
+    "sum": (ops.sum, torch.sum, (draw(65, 257), [0]), 65),
+    "var": (lambda x: ops.var(x, [1], 1.0), lambda x: x.var(1), (draw(33, 129) + 50,), 129),
+    "logsumexp": (ops.logsumexp, torch.logsumexp, (draw(33, 129) + 50, [1]), 129),
+    "cumsum": (ops.cumsum, torch.cumsum, (draw(5, 300), 1), 300),
+    "avg_pool2d": (ops.avg_pool2d, F.avg_pool2d, (draw(1, 3, 9, 11), 3, 2, 1), 9),
+    "gelu": (ops.gelu, F.gelu, (draw(1000),), 4),
+    "tanh": (ops.tanh, torch.tanh, (draw(1000),), 4),
+}  # fmt: skip
+
+
+def to(args: Any, dtype: Any) -> list[Any]:
+    return [a.to(dtype) if isinstance(a, torch.Tensor) and a.is_floating_point() else a for a in args]
+
+
+COMPILED = frozenset(["matmul", "linear", "conv2d", "attention", "softmax", "layer_norm", "sum", "gelu"])
+"""Those that are tried where the tensors lie, compiled; the others on the reference."""
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_and_gradients_are_as_exact_as_pytorchs(name: str) -> None:
+    """Error against float64 at most four times PyTorch's own, or 8·eps·K times the scale of the result."""
+    ours, peer, args, k = VALUES[name]
+
+    def run(function: Callable[..., Any], dtype: Any) -> list[Any]:
+        given = [a.requires_grad_() if isinstance(a, torch.Tensor) else a for a in to(args, dtype)]
+        given = [a.detach().requires_grad_() if isinstance(a, torch.Tensor) else a for a in given]
+        y = function(*given)
+        weights = torch.linspace(-1, 1, y.numel(), dtype=dtype).view(y.shape)
+        leaves = [a for a in given if isinstance(a, torch.Tensor)]
+        return [y.detach(), *torch.autograd.grad((y * weights).sum(), leaves)]
+
+    exact, theirs = run(peer, torch.float64), run(peer, torch.float32)
+    with pk.use(backend=None if name in COMPILED else "numpy"):
+        got = run(ours, torch.float32)
+    for want, other, mine in zip(exact, theirs, got, strict=True):
+        error, peers = ((t.double() - want).abs().max().item() for t in (mine, other))
+        assert mine.dtype == torch.float32 and math.isfinite(error)
+        assert error <= max(4 * peers, 8 * EPS * k * want.abs().max().item())
+
+
+def test_indices_and_running_statistics_are_pytorchs(on_the_reference: None) -> None:
+    x = draw(2, 3, 9, 11)
+    for mine, want in zip(
+        ops.max_pool2d_with_indices(x, 3, 2, 1), F.max_pool2d(x, 3, 2, 1, return_indices=True), strict=True
+    ):
+        assert torch.equal(mine, want)
+    for mine, want in zip(ops.topk(x, 3, 2), torch.topk(x, 3, 2), strict=True):
+        assert torch.equal(mine, want)
+    got, want = ([torch.zeros(3), torch.ones(3)] for _ in range(2))
+    y = ops.batch_norm(x, *got, None, None, True, 0.3)
+    torch.testing.assert_close(y, F.batch_norm(x, *want, None, None, True, 0.3))
+    torch.testing.assert_close(got, want)
+    torch.testing.assert_close(ops.batch_norm(x, *got), F.batch_norm(x, *want))
+
+
+def test_results_lie_as_pytorchs_do(on_the_reference: None) -> None:
+    x = draw(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    assert ops.gelu(x).is_contiguous(memory_format=torch.channels_last)
+    assert ops.add(x, x).stride() == x.stride()
+
+
+def test_integers_are_promoted_as_pytorchs_are(on_the_reference: None) -> None:
+    x = torch.arange(4)
+    assert ops.sum(x).dtype == torch.int64 and ops.exp(x).dtype == torch.float32
+    assert torch.equal(ops.add(x, torch.tensor(0.5)), x + 0.5) and ops.divide(x, x + 1).dtype == torch.float32
+
+
+# --- gradients ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("function", [
+    ops.linear, lambda x, w: ops.matmul(x, w.t()), lambda x, w: ops.exp(ops.multiply(x, x)),
+    lambda x, w: ops.conv1d(x.view(1, 2, 4)[:, :, :3], w.view(2, 2, 2)), lambda x, w: ops.logsumexp(x, [1]),
+    lambda x, w: ops.avg_pool1d(x.unsqueeze(0), 2), lambda x, w: ops.max_pool1d(ops.multiply(x, x).unsqueeze(0), 2),
+])  # fmt: skip
+def test_second_derivatives(function: Callable[..., Any]) -> None:
+    torch.manual_seed(0)
+    given = (torch.randn(2, 4).double().requires_grad_(), torch.randn(2, 4).double().requires_grad_())
+    with pk.use(backend="numpy"):
+        assert torch.autograd.gradgradcheck(lambda x, w: function(x, w) * 1.0, given, fast_mode=True)
+
+
+@pytest.mark.parametrize("function", [ops.softmax, ops.gelu, lambda x: ops.layer_norm(x, [4])])
+def test_a_second_derivative_that_is_not_there_is_refused(function: Callable[..., Any]) -> None:
+    x = torch.randn(2, 4, requires_grad=True)
+    with pk.use(backend="numpy"):
+        (first,) = torch.autograd.grad((function(x) ** 2).sum(), x, create_graph=True)
+        with pytest.raises(GradientError, match=r"_gradient\(\): expected no gradient .* second derivative"):
+            first.sum().backward()
+
+
+def test_what_has_no_gradient_says_so() -> None:
+    x = torch.rand(2, 4, requires_grad=True)
+    with pk.use(backend="numpy"):
+        with pytest.raises(GradientError, match=r"cumprod\(\)"):
+            ops.cumprod(x, 1).sum().backward()
+        with pytest.raises(GradientError, match=r"attn_mask: expected a mask without gradient"):
+            ops.scaled_dot_product_attention(x, x, x, torch.zeros(2, 2, requires_grad=True)).sum().backward()
+        with pytest.raises(ArgumentError, match="dropout_p: expected 0"):
+            ops.scaled_dot_product_attention(x, x, x, None, 0.5)
+        assert not ops.greater(x, x).requires_grad and not ops.argmax(x).requires_grad
+
+
+def test_the_plain_operator_names_this_one() -> None:
+    with pytest.raises(ArgumentTypeError, match="requires it") as raised:
+        pk.ops.softmax(torch.ones(2, 4, requires_grad=True))
+    assert "torch.ops.portkernel.softmax" in raised.value.hint
+
+
+# --- autocast -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_autocast(dtype: Any) -> None:
+    x, low = torch.randn(4, 4), torch.randn(4, 4).to(dtype)
+    image, weight = torch.randn(1, 2, 4, 4), torch.randn(2, 2, 3, 3, requires_grad=True)
+    with torch.autocast("cpu", dtype=dtype), pk.use(backend="numpy"):
+        for found in (ops.matmul(x, x), ops.linear(x, x, x[0]), ops.scaled_dot_product_attention(x, x, x)):
+            assert found.dtype == dtype
+        y = ops.conv2d(image, weight)
+        for found in (ops.softmax(low), ops.layer_norm(low, [4]), ops.sum(low), ops.exp(low), ops.logsumexp(low, [1])):
+            assert found.dtype == torch.float32
+        assert ops.relu(low).dtype == dtype and ops.add(low, x).dtype == torch.float32
+        assert ops.concatenate([low, x]).dtype == torch.float32 and ops.concatenate([low, low]).dtype == dtype
+        assert ops.matmul(x.double(), x.double()).dtype == torch.float64
+    y.sum().backward()
+    assert y.dtype == dtype and weight.grad.dtype == torch.float32
+    assert ops.matmul(x, x).dtype == torch.float32
+
+
+# --- torch.compile, routes ----------------------------------------------------------------------------------
+
+
+def network(x: Any, w: Any, gain: Any) -> Any:
+    h = ops.gelu(ops.linear(x, w))
+    h = ops.layer_norm(h, [8], gain, gain)
+    return ops.sum(ops.softmax(ops.scaled_dot_product_attention(h, h, h), 0), [1])
+
+
+def test_compiled_without_a_break() -> None:
+    torch.manual_seed(0)
+
+    def run(function: Callable[..., Any]) -> list[Any]:
+        given = [t.detach().requires_grad_() for t in arguments]
+        y = function(*given)
+        return [y, *torch.autograd.grad(y[0], given)]
+
+    arguments = torch.randn(5, 6), torch.randn(8, 6), torch.rand(8)
+    torch._dynamo.reset()
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True, dynamic=True)
+    with pk.use(backend="numpy"):
+        for mine, want in zip(run(compiled), run(network), strict=True):
+            torch.testing.assert_close(mine, want)
+
+
+def test_our_kernels_run() -> None:
+    x, w = torch.randn(5, 6, requires_grad=True), torch.randn(8, 6)
+    pk.reset_stats()
+    with pk.use(backend="numpy", strict=True):
+        network(x, w, torch.ones(8))[0].backward()
+    stats = pk.stats()
+    assert {op for op, _, _ in stats.operators} >= {
+        "linear", "layer_norm", "scaled_dot_product_attention", "softmax", "sum", "matmul", "softmax_gradient",
+        "layer_norm_gradient", "scaled_dot_product_attention_backward",
+    }  # fmt: skip
+    assert {backend for _, _, backend in stats.operators} == {"numpy"} and not stats.fallbacks
+
+
+def test_strict_refuses_a_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = drivers.find
+
+    def find(name: str) -> drivers.Driver:
+        if name == "opencl":
+            raise NoDeviceError("no OpenCL platform")
+        return real(name)
+
+    monkeypatch.setattr(drivers, "find", find)
+    with pk.use(strict=True), pytest.raises(FallbackError, match=r"log2\(\): .*no OpenCL platform"):
+        ops.log2(torch.rand(7, 3))
