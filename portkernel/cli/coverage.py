@@ -18,7 +18,7 @@ from ..coverage import baseline as baselines
 from ..coverage.document import from_document
 from ..coverage.journal import Journal
 from ..coverage.model import Report, Row, Step
-from ..coverage.outputs import FORMATS, SUFFIX, render
+from ..coverage.outputs import FORMATS, SUFFIX, load, render
 from ..coverage.outputs.markdown import to_compact, write_between_markers
 from ..coverage.outputs.summary import to_summary
 from ..coverage.outputs.terminal import console, print_report
@@ -149,8 +149,9 @@ def coverage(**options: Any) -> None:
         programs.report(options)
         return
     outputs = Outputs(options["formats"], options["files"], options["update"], options["summary"], options["details"])
-    outputs.pairs()  # a mistake there is said before the run, not after it
     try:
+        for form, _ in outputs.pairs():  # a mistake there is said before the run, not after it
+            load(form)
         before = baselines.read(options["baseline"]) if options["baseline"] else None
         rows = all_rows()
         selection = _selection(options, rows)

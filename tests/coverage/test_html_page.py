@@ -144,7 +144,7 @@ def test_the_same_report_gives_the_same_page() -> None:
 
 def test_without_jinja2_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    html._template.cache_clear()
+    monkeypatch.delitem(sys.modules, html.__name__)
     with pytest.raises(MissingDependencyError, match=r"jinja2 is not installed[\s\S]*portkernel\[report\]"):
         render(REPORT, "html")
 

@@ -22,6 +22,10 @@ SUFFIX = {".json": "json", ".csv": "csv", ".md": "markdown", ".xml": "junit", ".
 
 def render(report: Report, form: str) -> str:
     """The report in the format called ``form``. Raises ``KeyError`` for an unknown one."""
+    return load(form)(report)
+
+
+def load(form: str) -> Callable[[Report], str]:
+    """The function of a format. Raises :class:`~portkernel.errors.MissingDependencyError` where its package is missing."""
     module, _, name = FORMATS[form].partition(":")
-    function = cast(Callable[[Report], str], getattr(import_module(module), name))
-    return function(report)
+    return cast(Callable[[Report], str], getattr(import_module(module), name))

@@ -2,7 +2,8 @@
 
 The page is made from the JSON document (:mod:`portkernel.coverage.document`). ``page.html`` says everything that is true of
 the report as a whole, so that it can be read without JavaScript; the scripts beside it draw the table of cells, its filters
-and the evidence from the document that the page carries.
+and the evidence from the document that the page carries. Importing this without jinja2 (extra ``report``) raises
+:class:`~portkernel.errors.MissingDependencyError`.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ....errors import MissingDependencyError
 from ...document import to_document
 from ...model import Report
 from ...states import State
 
-if TYPE_CHECKING:
-    from jinja2 import Template
+try:
+    from jinja2 import Environment, StrictUndefined, Template
+except ImportError:
+    raise MissingDependencyError(
+        "--format html: jinja2 is not installed", hint='pip install "portkernel[report]"'
+    ) from None
 
 LETTERS: dict[State, str] = {
     State.NATIVE: "N",
@@ -40,7 +45,7 @@ SCRIPTS = ("model.js", "filters.js", "table.js", "keys.js", "evidence.js", "star
 
 
 def to_html(report: Report) -> str:
-    """The page. Raises :class:`~portkernel.errors.MissingDependencyError` without jinja2 (extra ``report``)."""
+    """The page."""
     document = to_document(report)
     letters = {state.value: letter for state, letter in LETTERS.items()}
     return _template().render(
@@ -81,11 +86,6 @@ def _read(name: str) -> str:
 
 @cache
 def _template() -> Template:
-    try:
-        from jinja2 import Environment, StrictUndefined
-    except ImportError:
-        hint = 'pip install "portkernel[report]"'
-        raise MissingDependencyError("--format html: jinja2 is not installed", hint=hint) from None
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["number"] = lambda value: f"{value:,}"
     environment.filters["day"] = _day

@@ -129,13 +129,19 @@ addEventListener("resize", () => {
   });
 });
 addEventListener("hashchange", start);
-const legendOpen = [];
+
+// Paper is light, has every line, and says what the letters mean.
+let before = null;
 addEventListener("beforeprint", () => {
   fillAll();
-  legendOpen.push(byId("legend").open);
+  before = { theme: document.documentElement.dataset.theme, open: byId("legend").open };
+  document.documentElement.dataset.theme = "light";
   byId("legend").open = true;
 });
-addEventListener("afterprint", () => (byId("legend").open = legendOpen.pop() || false));
+addEventListener("afterprint", () => {
+  document.documentElement.dataset.theme = before.theme;
+  byId("legend").open = before.open;
+});
 
 function start() {
   readAddress();

@@ -123,9 +123,13 @@ function drawTable(found) {
   const room = (roomWidth() - named - gaps - 16) / Math.max(1, view.leaves.length);
   const width = Math.floor(Math.max(narrow ? 28 : 25, Math.min(view.leaves.length < 10 ? 84 : 44, room)));
   const columns = view.leaves.map((l) => `<col style="width:${width + (l.first ? 8 : 0)}px">`).join("");
-  const body = view.lines.map((line, i) =>
-    `<tr role="row" data-i="${i}" aria-level="${line.level}"${line.folds ? ` aria-expanded="${line.unfolded}"` : ""} aria-rowindex="${i + 4}">` +
-    `${lineHead(line, i)}<td colspan="${Math.max(1, view.leaves.length)}" class="later"></td></tr>`).join("");
+  const top = Math.min(scroll.scrollTop / 27, view.lines.length - innerHeight / 27); // what will be seen at once
+  const body = view.lines.map((line, i) => {
+    const seen = i >= top - 1 && i <= top + innerHeight / 27;
+    const cells = seen ? lineCells(line) : `<td colspan="${Math.max(1, view.leaves.length)}" class="later"></td>`;
+    return `<tr role="row" data-i="${i}"${seen ? ` data-filled="1"` : ""} aria-level="${line.level}"` +
+      `${line.folds ? ` aria-expanded="${line.unfolded}"` : ""} aria-rowindex="${i + 4}">${lineHead(line, i)}${cells}</tr>`;
+  }).join("");
   table.style.width = `${named + gaps + width * view.leaves.length}px`;
   table.setAttribute("aria-rowcount", view.lines.length + 3);
   table.setAttribute("aria-colcount", view.leaves.length + 1);
@@ -141,7 +145,7 @@ function drawTable(found) {
       fillLine(entry.target);
     }
   }, { root: scroll, rootMargin: "500px 0px" });
-  for (const tr of table.tBodies[0].rows) near.observe(tr);
+  for (const tr of table.tBodies[0].rows) if (!tr.dataset.filled) near.observe(tr);
   restorePosition(held);
 }
 
