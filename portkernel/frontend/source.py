@@ -44,7 +44,7 @@ class FunctionSource:
         return offset if text.isascii() else len(text.encode()[:offset].decode(errors="replace"))
 
 
-_files: dict[str, tuple[list[str], dict[int, list[FunctionNode]]]] = {}
+_files: dict[str, tuple[list[str], ast.Module]] = {}
 _sources: dict[tuple[str, CodeType], FunctionSource] = {}
 _serial = itertools.count(1)
 _MAX_SOURCES: Final = 4096
@@ -74,7 +74,7 @@ def _find(fn: FunctionType) -> FunctionSource:
             f"{fn.__name__}(): expected a function with a source file, got one from {file}",
             hint="write the kernel in a file, or make it with portkernel.frontend.kernel_from_source(text, name)",
         )
-    candidates = [n for n in _functions(file, lines).get(code.co_firstlineno, []) if _matches(n, fn)]
+    candidates = [n for n in _functions(file, lines, code.co_firstlineno) if _matches(n, fn)]
     if len(candidates) > 1:
         candidates = [n for n in candidates if _spans(n, code)]
     if len(candidates) != 1:
@@ -85,24 +85,26 @@ def _find(fn: FunctionType) -> FunctionSource:
     return FunctionSource(file, lines, candidates[0], fn.__name__)
 
 
-def _functions(file: str, lines: list[str]) -> dict[int, list[FunctionNode]]:
-    """Every function of a file by the line that its code object calls the first (decorators included)."""
+def _functions(file: str, lines: list[str], first: int) -> list[FunctionNode]:
+    """The functions of a file whose code objects call ``first`` their first line (decorators included)."""
     cached = _files.get(file)
-    if cached is not None and cached[0] is lines:
-        return cached[1]
-    try:
-        tree = ast.parse("".join(lines), file)
-    except SyntaxError as e:
-        raise SourceUnavailableError(f"{file}: expected Python text, got a syntax error in line {e.lineno}") from None
-    index: dict[int, list[FunctionNode]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-            index.setdefault(first, []).append(node)
-        elif isinstance(node, ast.Lambda):
-            index.setdefault(node.lineno, []).append(node)
-    _files[file] = (lines, index)
-    return index
+    if cached is None or cached[0] is not lines:
+        try:
+            cached = _files[file] = (lines, ast.parse("".join(lines), file))
+        except SyntaxError as e:
+            raise SourceUnavailableError(
+                f"{file}: expected Python text, got a syntax error in line {e.lineno}"
+            ) from None
+    # Most of a file is not the statement of the module that is asked for: to walk it all takes as long as to parse it.
+    around = [s for s in cached[1].body if _first_line(s) <= first <= (s.end_lineno or s.lineno)]
+    nodes = [node for statement in around for node in ast.walk(statement)]
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+    return [node for node in nodes if isinstance(node, kinds) and _first_line(node) == first]
+
+
+def _first_line(node: ast.stmt | ast.expr) -> int:
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(d.lineno for d in decorators)])
 
 
 def _matches(node: FunctionNode, fn: FunctionType) -> bool:
