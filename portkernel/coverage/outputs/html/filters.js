@@ -150,7 +150,7 @@ function cellsCard(found) {
   const tried = total - found.counts[UNTESTED];
   const bar = STATES.map((s, i) => (i !== UNTESTED && found.counts[i] ? `<i class="s-${s}" style="flex-grow:${found.counts[i]}"></i>` : "")).join("");
   const said = STATES.filter((s, i) => i !== UNTESTED && found.counts[i]).map((s) => `${count(found.counts[STATES.indexOf(s)])} ${s}`).join(", ");
-  return `<div class="card"><h2>Cells</h2><p class="big"><b>${count(tried)}</b> of ${count(total)}<span>${isStatic ? "judged" : "tried"}</span></p>` +
+  return `<div class="card"><h2>Cells ${isStatic ? "judged" : "tried"}</h2><p class="big"><b>${count(tried)}</b> of ${count(total)}</p>` +
     `<div class="bar" aria-hidden="true">${bar}</div><p class="text">Of ${times(total, "cell")} shown: ${said ? said + ", " : ""}${count(found.counts[UNTESTED])} untested.</p></div>`;
 }
 
