@@ -9,10 +9,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ..coverage.provenance import machine_name
+from ..runtime.isolate import Child, Crashed
 from .model import Interval, Peaks, Result, Suite
-from .process import Child
 
 _PACKAGES = ("portkernel", "numpy", "torch", "pyopencl", "pocl-binary-distribution", "intel-opencl-rt")
+WORKER_MODULE = "portkernel.bench.worker"
+LIMIT = 300.0
+"""Seconds until a case counts as hung."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,15 @@ def decode_result(fields: Mapping[str, Any]) -> Result:
     return Result(**made)
 
 
+def _ask(child: Child, job: Mapping[str, object]) -> dict[str, Any] | str:
+    """The answer to ``job``; a text says how the child died, or what it raised."""
+    try:
+        answer, _ = child.run(job, LIMIT)
+    except Crashed as e:
+        return f"the process {e.what}" + (f": {e.last_line}" if e.last_line else "")
+    return str(answer["failed"]) if answer.get("failed") else answer
+
+
 def bench(
     suites: Sequence[Suite],
     *,
@@ -67,13 +79,13 @@ def bench(
 ) -> Report:
     """Measure every case (with ``quick``, a few of each suite); ``seconds`` is the time for each contestant of a case."""
     jobs = [(s.name, c.label) for s in suites for c in s.cases if c.quick or not quick]
-    with Child(environment(threads)) as child:
+    with Child(WORKER_MODULE, environment(threads)) as child:
         progress(0, len(jobs), "peaks")
-        measured = child.ask({"suite": "", "device": device})
+        measured = _ask(child, {"suite": "", "device": device})
         results = []
         for done, (suite, label) in enumerate(jobs):
             progress(done, len(jobs), f"{suite} {label}")
-            answer = child.ask({"suite": suite, "case": label, "device": device, "seconds": seconds})
+            answer = _ask(child, {"suite": suite, "case": label, "device": device, "seconds": seconds})
             results.append(Result(suite, label, failure=answer) if isinstance(answer, str) else decode_result(answer))
     facts = measured if isinstance(measured, dict) else {}
     return Report(

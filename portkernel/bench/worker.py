@@ -1,4 +1,4 @@
-"""The child process that measures: one case a line on standard input, one result a line on standard output.
+"""The child process that measures: a job is a case, or an empty suite's name for the machine's peaks.
 
 Its environment sets the threads of every library before they load.
 """
@@ -6,11 +6,11 @@ Its environment sets the threads of every library before they load.
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
+from typing import Any
 
-from ..coverage.worker import own_stdout, summary
+from ..coverage.worker import summary
 from ..runtime import peaks
+from ..runtime.worker import serve
 from .measure import interval, rounds, speeds
 from .model import Case, Result
 from .suites import SUITES
@@ -41,17 +41,12 @@ def perform(suite: str, case: Case, device: str | None, seconds: float) -> Resul
 
 
 def main() -> None:
-    answers = own_stdout()
-    for line in sys.stdin:
-        job = json.loads(line)
-        if job["suite"] == "":
-            found: object = peaks.measure(job["device"])
-        else:
-            suite = SUITES[job["suite"]]
-            case = next(c for c in suite.cases if c.label == job["case"])
-            found = dataclasses.asdict(perform(suite.name, case, job["device"], job["seconds"]))
-        print(json.dumps(found), file=answers, flush=True)
+    serve(_answer)
 
 
-if __name__ == "__main__":
-    main()
+def _answer(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    if job["suite"] == "":
+        return dict(peaks.measure(job["device"])), b""
+    suite = SUITES[job["suite"]]
+    case = next(c for c in suite.cases if c.label == job["case"])
+    return dataclasses.asdict(perform(suite.name, case, job["device"], job["seconds"])), b""

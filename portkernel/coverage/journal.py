@@ -44,12 +44,12 @@ class Journal:
                 entry = json.loads(line)
             except ValueError:  # the line that was being written
                 continue
-            found[entry["step"]] = decode_outcome(json.dumps(entry["outcome"])), entry["date"]
+            found[entry["step"]] = decode_outcome(entry["outcome"]), entry["date"]
         return found
 
     def note(self, step: Step, outcome: Outcome, date: str) -> None:
         """Append one outcome."""
-        self._write({"step": step.key, "date": date, "outcome": json.loads(encode_outcome(outcome))})
+        self._write({"step": step.key, "date": date, "outcome": encode_outcome(outcome)})
 
     def _write(self, entry: Mapping[str, object]) -> None:
         self._file.write(json.dumps(entry) + "\n")

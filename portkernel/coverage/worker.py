@@ -1,18 +1,13 @@
-"""The child process: performs the steps that arrive on its standard input, one JSON object a line.
-
-Only outcomes go to the original standard output; whatever kernels and compilers print goes to standard error.
-"""
+"""The child process: performs the steps that the coordinator sends. See :mod:`portkernel.runtime.isolate`."""
 
 from __future__ import annotations
 
-import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TextIO
+from typing import Any
 
 import numpy as np
 
@@ -25,11 +20,13 @@ from ..errors import (
     TargetError,
 )
 from ..runtime import driver
+from ..runtime.worker import serve
 from . import trials as source
 from .evidence import Arithmetic, Evidence, arithmetic, describe, observe
 from .judge import Array, judge, merge
 from .model import Column, Errors, Outcome, Step
-from .protocol import decode_step, encode_outcome
+from .places import look
+from .protocol import decode_step, encode_found, encode_outcome
 from .states import State
 from .trials import Route, Trial, spread
 
@@ -216,24 +213,12 @@ def summary(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}"
 
 
-def own_stdout() -> TextIO:
-    """The original standard output for answers; from here on, everything else that prints goes to standard error."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return answers
-
-
 def main() -> None:
-    answers = own_stdout()
-    if sys.argv[1:] == ["devices"]:
-        from .places import ROUTES, look
-        from .protocol import encode_found
-
-        print(encode_found({route.backend: look(route.backend) for route in ROUTES}), file=answers, flush=True)
-        return
-    for line in sys.stdin:
-        print(encode_outcome(perform(decode_step(line))), file=answers, flush=True)
+    serve(_answer)
 
 
-if __name__ == "__main__":
-    main()
+def _answer(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    """A job is a step, or ``{"look": backends}``: what they have here."""
+    if "look" in job:
+        return {"found": encode_found({backend: look(backend) for backend in job["look"]})}, b""
+    return encode_outcome(perform(decode_step(job))), b""

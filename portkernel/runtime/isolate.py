@@ -1,7 +1,8 @@
-"""Compiling in a child process, so that a compiler that aborts or hangs takes nothing of the user's with it.
+"""Child processes, so that a compiler or a kernel that aborts or hangs takes nothing of the user's with it.
 
-One child serves all compilations of this process, one after the other; after a crash the next job starts another. They
-speak over pipes: four bytes of length, then JSON; a binary follows its header as raw bytes.
+One child serves all compilations of this process, one after the other; the tuner, the bench and the coverage report have
+children of their own. They speak over pipes: four bytes of length, then JSON; a binary follows its header as raw bytes. The
+other side is :func:`.worker.serve`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from .cache import Entry
@@ -30,12 +32,17 @@ _START = "import sys; sys.path.insert(0, {root!r}); from {module} import main; m
 
 
 class Crashed(Exception):
-    """The child died or did not answer in time. ``what`` completes the sentence "the compiler …"."""
+    """The child died or did not answer in time. ``what`` completes the sentence "the compiler …", ``log`` is what it said."""
 
     def __init__(self, what: str, log: str) -> None:
         super().__init__(what)
         self.what = what
         self.log = log
+
+    @property
+    def last_line(self) -> str:
+        """The last line of the log, shortened; empty where the child said nothing."""
+        return next((line.strip()[:160] for line in reversed(self.log.splitlines()) if line.strip()), "")
 
 
 def is_possible() -> bool:
@@ -44,20 +51,26 @@ def is_possible() -> bool:
 
 
 def write_message(stream: IO[bytes], header: Mapping[str, object], data: bytes = b"") -> None:
+    """Send ``header``, which may have no key ``size``, and ``data``."""
     raw = json.dumps({**header, "size": len(data)}).encode()
     stream.write(_HEADER.pack(len(raw)) + raw + data)
     stream.flush()
 
 
 class Worker:
-    """A child process that runs ``main()`` of ``module`` and answers jobs."""
+    """A child process that runs ``main()`` of ``module``, under ``variables``, and answers jobs."""
 
-    def __init__(self, module: str = "portkernel.runtime.worker") -> None:
+    def __init__(self, module: str, variables: Mapping[str, str]) -> None:
         self.owner = os.getpid()
         self.noise = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the child lives
         start = _START.format(root=_ROOT, module=module)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.noise
+            [sys.executable, "-c", start],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.noise,
+            env={**os.environ, **variables},
+            start_new_session=True,  # Ctrl-C is for this process, which then ends the child
         )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.to, self.answers = self.process.stdin, self.process.stdout
@@ -68,7 +81,7 @@ class Worker:
             write_message(self.to, job)
             (size,) = _HEADER.unpack(self._read(_HEADER.size, deadline))
             header = json.loads(self._read(size, deadline))
-            return header, self._read(header["size"], deadline)
+            return header, self._read(header.pop("size"), deadline)
         except TimeoutError:
             self.stop()
             raise Crashed(f"did not finish within {seconds:g} s", self._said()) from None
@@ -92,7 +105,7 @@ class Worker:
     def _end(self) -> str:
         code = self.process.wait()
         if code >= 0:
-            return f"ended its process with code {code}"
+            return f"ended with status {code}"
         try:
             return f"was killed by {signal.Signals(-code).name}"
         except ValueError:
@@ -111,18 +124,26 @@ class Worker:
                     stream.close()
 
 
-class _Child:
-    """The one child of this process, started when it is first needed."""
+class Child:
+    """A worker that is started when it is first needed, and anew after it died. For any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "portkernel.runtime.worker", variables: Mapping[str, str] = MappingProxyType({})):
+        self.module, self.variables = module, dict(variables)
         self.lock = threading.Lock()
         self.worker: Worker | None = None
 
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def run(self, job: Mapping[str, object], seconds: float) -> tuple[dict[str, Any], bytes]:
+        """The answer to ``job``, and the bytes that came with it. Raises :class:`Crashed`."""
         with self.lock:
             worker = self.worker
             if worker is None or worker.owner != os.getpid() or worker.process.poll() is not None:
-                worker = self.worker = Worker()
+                worker = self.worker = Worker(self.module, self.variables)
             try:
                 return worker.run(job, seconds)
             except BaseException:  # also an interrupt in mid-answer: the next job must not read the rest of it
@@ -130,12 +151,20 @@ class _Child:
                 self.worker = None
                 raise
 
+    def kill(self) -> None:
+        """End the process at once, from another thread: a job under way raises :class:`Crashed`."""
+        worker = self.worker
+        if worker is not None:
+            worker.process.kill()
+
     def stop(self) -> None:
-        if self.worker is not None:
-            self.worker.stop()
+        """End the process between two jobs."""
+        worker, self.worker = self.worker, None
+        if worker is not None:
+            worker.stop()
 
 
-_child = _Child()
+_child = Child()
 atexit.register(_child.stop)
 
 

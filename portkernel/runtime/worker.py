@@ -1,4 +1,4 @@
-"""The compiler process; and how any child of ours reads jobs from stdin and answers on stdout. See :mod:`.isolate`."""
+"""The compiler process; and how any child of :mod:`.isolate` reads jobs from stdin and answers on stdout."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ def serve(perform: Callable[[dict[str, Any]], tuple[dict[str, Any], bytes]]) -> 
         if len(head) < _HEADER.size:
             return
         job: dict[str, Any] = json.loads(jobs.read(_HEADER.unpack(head)[0]))
+        jobs.read(job.pop("size"))
         try:
             header, data = perform(job)
         except Exception as e:

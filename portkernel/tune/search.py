@@ -20,7 +20,7 @@ from ..passes import autosize
 from ..runtime.checks import grid_of
 from ..runtime.choice import Candidate, Request
 from ..runtime.identity import identify
-from ..runtime.isolate import Crashed, Worker
+from ..runtime.isolate import Child, Crashed
 from ..runtime.resident import can_carry, pack
 from ..runtime.specialize import choose_sizes, lower, outputs
 from .space import VERSION, around, distance
@@ -108,7 +108,7 @@ class _Search:
     facts: dict[str, str]
     store: Store
     known: Choice | None
-    worker: Worker | None = field(default=None)
+    child: Child = field(default_factory=lambda: Child(_MODULE))
 
     def run(self, seconds: float | None) -> Choice:
         """Measure until every candidate was tried or ``seconds`` are over; what was measured is stored in any case."""
@@ -134,8 +134,7 @@ class _Search:
                     finished = True
                 trials = self._final(trials, args, folder)
             finally:
-                if self.worker is not None:
-                    self.worker.stop()
+                self.child.stop()
                 if trials:
                     total = spent + time.monotonic() - begin
                     total = max(total, seconds) if seconds is not None and not finished else total
@@ -168,12 +167,9 @@ class _Search:
         except PortkernelError as e:  # sizes that this kernel or device does not take
             return replace(trial, seconds=None, reason=e.message)
         limit = self.request.settings.compile_timeout
-        worker = self.worker = self.worker or Worker(_MODULE)
         try:
-            answer, _ = worker.run(job, limit)
+            answer, _ = self.child.run(job, limit)
         except Crashed as e:
-            worker.stop()
-            self.worker = None
             return replace(trial, seconds=None, reason=f"the process {e.what}")
         reason = str(answer.get("failed") or answer.get("reason") or "")
         return replace(trial, seconds=None if reason else float(answer["seconds"]), reason=reason)

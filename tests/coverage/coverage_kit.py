@@ -105,10 +105,14 @@ EVERY_STATE = (
 """A cell in each state."""
 
 FAKE_WORKER = """
-import json, os, sys, time
+import os, sys, time
+
+from portkernel.runtime.worker import serve
+
 print("a compiler said this", file=sys.stderr)
-for line in sys.stdin:
-    step = json.loads(line)
+
+
+def perform(step):
     if step["row"] == "crash":
         print("cannot go on", file=sys.stderr, flush=True)
         os.abort()
@@ -116,6 +120,11 @@ for line in sys.stdin:
         time.sleep(60)
     if step["row"] == "slow":
         time.sleep(0.3)
-    answer = {"state": "native", "how": os.environ.get("FAKE", ""), "reason": str(os.getpid())}
-    print(json.dumps(answer), flush=True)
+    if step["row"] == "raise":
+        raise ValueError("a defect")
+    return {"state": "native", "how": os.environ.get("FAKE", ""), "reason": str(os.getpid())}, b""
+
+
+def main():
+    serve(perform)
 """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from typing import Any
 
 import pytest
 from coverage_kit import step
@@ -30,26 +32,31 @@ def perform(batches: list[Batch], workers: int = 1, seconds: float = 1.0) -> dic
     return found
 
 
+def piped(fields: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(fields))
+
+
 def test_messages_survive_the_pipe() -> None:
     column = Column("triton/sm_90", "triton", "compiler", target="nvidia-h100", arch="sm_90")
     asked = Step("matmul[transposed]", "float16", column, "compile", 3, "operator", True)
     outcome = Outcome(State.DEGRADED, "because", Errors(0.5, 1e-3, float("inf"), 2.0, 1e-3, "a", 3), declared="float64",
                       executed="float32", launches={"k": 2}, uses=("dot",), seconds=1e-3, value=0.0)  # fmt: skip
     found = {"opencl": Found((Identity("pocl", "0", "a CPU", "3.0", "LLVM"),), "", "", "1")}
-    assert decode_step(encode_step(asked)) == asked
-    assert decode_outcome(encode_outcome(outcome)) == outcome
-    assert decode_found(encode_found(found)) == found
+    assert decode_step(piped(encode_step(asked))) == asked
+    assert decode_outcome(piped(encode_outcome(outcome))) == outcome
+    assert decode_found(piped(encode_found(found))) == found
 
 
 def test_a_crash_or_a_hang_costs_one_cell() -> None:
     start = time.monotonic()
-    found = perform([Batch(tuple(step(row) for row in ("ok", "crash", "hang", "later")))])
+    found = perform([Batch(tuple(step(row) for row in ("ok", "crash", "hang", "raise", "later")))])
     assert time.monotonic() - start < 30
     assert {row: o.state for row, o in found.items()} == {
-        "ok": State.NATIVE, "crash": State.WRONG, "hang": State.WRONG, "later": State.NATIVE,
+        "ok": State.NATIVE, "crash": State.WRONG, "hang": State.WRONG, "raise": State.WRONG, "later": State.NATIVE,
     }  # fmt: skip
-    assert "signal 6: cannot go on" in found["crash"].reason
-    assert found["hang"].reason == "no answer within 1 s"
+    assert found["crash"].reason == "the worker process was killed by SIGABRT: cannot go on"
+    assert found["hang"].reason == "the worker process did not finish within 1 s: a compiler said this"
+    assert found["raise"].reason == "ValueError: a defect"
     assert found["hang"].took >= 1.0
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from portkernel.bench import measure, report
+from portkernel.bench import measure, report, run
 from portkernel.bench.model import Interval, Peaks, Result, against, geometric_mean, share_of_peak
-from portkernel.bench.process import Child
 from portkernel.bench.run import Report
 from portkernel.bench.suites import SUITES
 from portkernel.cli import portkernel
@@ -93,10 +92,11 @@ def test_labels_are_unique_and_something_is_quick() -> None:
 
 
 def test_a_dead_child_is_a_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("portkernel.bench.process.WORKER_MODULE", "portkernel.no_such_module")
-    with Child({}) as child:
-        answer = child.ask({"suite": "", "device": None})
-    assert isinstance(answer, str) and "no_such_module" in answer
+    monkeypatch.setattr(run, "WORKER_MODULE", "portkernel.no_such_module")
+    suite = next(iter(SUITES.values()))
+    found = run.bench([dataclasses.replace(suite, cases=suite.cases[:1])])
+    assert "the process ended with status 1" in found.results[0].failure
+    assert "no_such_module" in found.results[0].failure
 
 
 def test_refuses_unknown_suites_and_foreign_baselines(tmp_path: Path) -> None:

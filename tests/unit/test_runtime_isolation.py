@@ -56,7 +56,7 @@ def no_cache():
     [
         ("os.abort()", "the opencl compiler was killed by SIGABRT"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "the opencl compiler was killed by SIGSEGV"),
-        ("os._exit(3)", "the opencl compiler ended its process with code 3"),
+        ("os._exit(3)", "the opencl compiler ended with status 3"),
         ("raise ValueError('odd')", "the opencl compiler could not be run: ValueError: odd"),
     ],
 )
