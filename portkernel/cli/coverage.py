@@ -22,7 +22,7 @@ from ..coverage.outputs import FORMATS, SUFFIX, load, render
 from ..coverage.outputs.markdown import to_compact, write_between_markers
 from ..coverage.outputs.summary import to_summary
 from ..coverage.outputs.terminal import console, print_report
-from ..coverage.places import ROUTES
+from ..coverage.places import BACKENDS
 from ..coverage.plan import Depth, Selection
 from ..coverage.pool import ask
 from ..coverage.rows import all_rows
@@ -89,12 +89,24 @@ class Outputs:
             self.summary.write_text(to_summary(report, report.comparison), encoding="utf-8")
 
 
-@click.command()
+EXAMPLES = """\b
+Examples:
+  portkernel coverage --quick
+  portkernel coverage --ops matmul,conv2d --backends opencl --details
+  portkernel coverage --output report.html --baseline old.json --fail-on regression
+  portkernel coverage --target mthreads-s4000
+  portkernel coverage --model model.onnx --dim batch=4
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.option(
     "--ops", default="", help="Only these operators, or rows such as matmul[transposed]; separated by commas."
 )
-@click.option("--dtypes", default="", help="Only these, separated by commas.")
-@click.option("--backends", default="", help="Only these, or columns such as opencl/pocl; separated by commas.")
+@click.option("--dtypes", default="", help="Only these dtypes, separated by commas.")
+@click.option(
+    "--backends", default="", help="Only these backends, or columns such as opencl/pocl; separated by commas."
+)
 @click.option("--cell", "cells", multiple=True, help="Only this cell: its test id. Repeatable.")
 @click.option(
     "--from",
@@ -102,7 +114,9 @@ class Outputs:
     type=_OLD,
     help="Nothing is run: an earlier report (JSON), in other formats or against a baseline.",
 )
-@click.option("--target", default="", help="Nothing is run: what could be emitted for this target profile.")
+@click.option(
+    "--target", default="", help="Nothing is run: what could be emitted for this profile (portkernel targets list)."
+)
 @click.option("--model", help="A program in place of our operators: .onnx, .pt2, or package.module:factory. It is run.")
 @click.option(
     "--dim", "dims", multiple=True, metavar="NAME=N", help="Size of an open dimension of --model. Repeatable."
@@ -177,7 +191,7 @@ def _selection(options: dict[str, Any], rows: tuple[Row, ...]) -> Selection:
     operators, dtypes, backends = (_names(options[name]) for name in ("ops", "dtypes", "backends"))
     _check(operators, {row.name for row in rows} | {row.id for row in rows}, "operators")
     _check(dtypes, set(BY_NAME), "dtypes")
-    known = set(backend_names()) if options["target"] else {r.backend for r in ROUTES}
+    known = set(backend_names()) if options["target"] else set(BACKENDS)
     _check(tuple(b.partition("/")[0] for b in backends), known, "backends")
     if options["quick"] and options["full"]:
         raise click.UsageError("expected --quick or --full, got both")

@@ -29,7 +29,13 @@ def _store() -> Store:
 
 
 @click.group(invoke_without_command=True)
-@click.option("--suite", "names", default="gemm-fp32", show_default=True, help=f"Of the bench: {', '.join(SUITES)}.")
+@click.option(
+    "--suite",
+    "names",
+    default="gemm-fp32",
+    show_default=True,
+    help=f"Of the bench, separated by commas: {', '.join(SUITES)}.",
+)
 @click.option("--case", "part", default="", help="Only cases whose name contains this.")
 @click.option(
     "--budget", default="full", show_default=True, help="Seconds for each kernel and shape, such as 5s; or full."

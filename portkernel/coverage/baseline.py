@@ -29,7 +29,7 @@ def read(path: Path) -> dict[Key, State]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SettingError(
             f"--baseline: expected a report or a baseline, got {path} ({type(error).__name__}: {error})",
-            hint="portkernel coverage --format json --output FILE writes one",
+            hint="portkernel coverage --output report.json writes one",
         ) from None
 
 

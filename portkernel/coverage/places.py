@@ -10,23 +10,14 @@ from ..runtime import survey
 from ..runtime.identity import Identity, compiler_version, identities
 from .model import Column
 
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What can be tried with a backend. ``targets`` are (profile, architecture) pairs to compile for."""
-
-    backend: str
-    targets: tuple[tuple[str, str], ...] = ()
-
-
-ROUTES: tuple[Route, ...] = (
-    Route("numpy"),
-    Route("opencl"),
-    Route("triton", (("nvidia-h100", "sm_90"), ("amd-mi300x", "gfx942"), ("nvidia-a100", "sm_80"))),
-    Route("cuda", (("nvidia-h100", "sm_90"), ("nvidia-a100", "sm_80"))),
-    Route("hip", (("amd-mi300x", "gfx942"),)),
-)
-"""The first target of a backend is the one that a quick run compiles for."""
+BACKENDS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "numpy": (),
+    "opencl": (),
+    "triton": (("nvidia-h100", "sm_90"), ("amd-mi300x", "gfx942"), ("nvidia-a100", "sm_80")),
+    "cuda": (("nvidia-h100", "sm_90"), ("nvidia-a100", "sm_80")),
+    "hip": (("amd-mi300x", "gfx942"),),
+}
+"""The backends that have columns, with the (profile, architecture) pairs to compile for; a quick run takes the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +55,14 @@ def look(backend: str) -> Found:
 def columns(found: Mapping[str, Found]) -> tuple[Column, ...]:
     """A column for each device and interpreter, and for each architecture that a backend can compile for."""
     made: list[Column] = []
-    for route in ROUTES:
-        here = found.get(route.backend, Found())
+    for backend, compiled_for in BACKENDS.items():
+        here = found.get(backend, Found())
         for i in here.identities:
             kind = "interpreter" if i.interpreter else "device"
-            made.append(
-                Column(
-                    f"{route.backend}/{i.place}", route.backend, kind, i.wanted, i.name, "", "", i.driver, i.compiler
-                )
-            )
-        for target, arch in route.targets:
-            named = f"{route.backend} {here.compiler}".strip()
-            made.append(Column(f"{route.backend}/{arch}", route.backend, "compiler", "", "", target, arch, "", named))
+            made.append(Column(f"{backend}/{i.place}", backend, kind, i.wanted, i.name, "", "", i.driver, i.compiler))
+        for target, arch in compiled_for:
+            named = f"{backend} {here.compiler}".strip()
+            made.append(Column(f"{backend}/{arch}", backend, "compiler", "", "", target, arch, "", named))
     return tuple(made)
 
 

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 
 from ..runtime.isolate import Child, Crashed
 from .model import Outcome, Step
-from .places import ROUTES, Found
+from .places import BACKENDS, Found
 from .protocol import decode_found, decode_outcome, encode_step
 from .states import State
 
@@ -118,10 +118,9 @@ class Pool:
 
 def ask(seconds: float = 60.0) -> dict[str, Found]:
     """What each backend has here, asked in a child process: a broken driver must not take us with it."""
-    wanted = [route.backend for route in ROUTES]
     try:
         with Child(WORKER_MODULE) as child:
-            answer, _ = child.run({"look": wanted}, seconds)
+            answer, _ = child.run({"look": list(BACKENDS)}, seconds)
         return decode_found(answer["found"])
     except (Crashed, KeyError) as error:
-        return {name: Found(error=f"looking for devices failed: {error}") for name in wanted}
+        return {name: Found(error=f"looking for devices failed: {error}") for name in BACKENDS}
