@@ -13,12 +13,10 @@ from torch.distributed.tensor.experimental import register_sharding
 from .define import CUSTOM
 from .elementwise import CURVES
 
-_registers: Any = register_sharding
 Answer = tuple[list[Any], list[Any]]
 """Placements of the results, and of the arguments; None for an argument that is no tensor."""
 
 
-@_registers(CUSTOM["linear"].op)
 def _linear(x: Any, weight: Any, bias: Any = None) -> list[Answer]:
     whole, last = Replicate(), len(x.shape) - 1
 
@@ -33,7 +31,6 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> list[Answer]:
     return answers + [([Shard(i)], given(Shard(i), whole, whole)) for i in range(last)]
 
 
-@_registers(CUSTOM["matmul"].op)
 def _matmul(a: Any, b: Any) -> list[Answer]:
     whole = Replicate()
     answers: list[Answer] = [
@@ -55,7 +52,6 @@ def _matmul(a: Any, b: Any) -> list[Answer]:
     return answers
 
 
-@_registers(CUSTOM["sum"].op)
 def _sum(x: Any, axis: Any = None, keepdims: bool = False) -> list[Answer]:
     rank = len(x.shape)
     summed = {a % rank for a in axis} if axis else set(range(rank))
@@ -72,5 +68,15 @@ def _pointwise(*args: Any) -> list[Answer]:
     return [([spot], [spot if hasattr(a, "shape") else None for a in args]) for spot in spots]
 
 
-for _name in CURVES:
-    _registers(CUSTOM[_name].op)(_pointwise)
+def _register() -> None:
+    register: Any = register_sharding
+    for name, rule in (
+        ("linear", _linear),
+        ("matmul", _matmul),
+        ("sum", _sum),
+        *((name, _pointwise) for name in CURVES),
+    ):
+        register(CUSTOM[name].op)(rule)
+
+
+_register()
