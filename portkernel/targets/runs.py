@@ -12,7 +12,7 @@ from ..errors import ProfileError
 from .detection import target_of_device
 
 FORMAT = "portkernel-coverage-1"
-_RAN = ("native", "wrong", "degraded")
+_RAN = ("native", "emulated", "wrong", "degraded")
 """States of cells whose kernels were launched on the device."""
 
 

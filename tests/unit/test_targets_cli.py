@@ -67,7 +67,7 @@ def report(folder: Path, **change: Any) -> Path:
         "format": runs.FORMAT,
         "made": {"date": "2026-11-20T10:00:00Z", "commit": "0123456789abcdef"},
         "columns": [column, {**column, "id": "cuda/sm_80", "kind": "compiler"}],
-        "cells": [cell, cell, {**cell, "state": "wrong"}, idle],
+        "cells": [cell, cell, {**cell, "state": "emulated"}, {**cell, "state": "wrong"}, idle],
         **change,
     }
     file = folder / "report.json"
@@ -78,8 +78,8 @@ def report(folder: Path, **change: Any) -> Path:
 def test_executed_comes_from_a_recorded_run(tmp_path: Path) -> None:
     file = report(tmp_path)
     (found,) = runs.recorded(file)
-    assert found.target == "nvidia-h100" and found.cells == {"native": 2, "wrong": 1}
-    assert "2 native, 1 wrong; commit 0123456789" in run("show", "nvidia-h100", "--run", str(file)).output
+    assert found.target == "nvidia-h100" and found.cells == {"native": 2, "emulated": 1, "wrong": 1}
+    assert "2 native, 1 emulated, 1 wrong; commit 0123456789" in run("show", "nvidia-h100", "--run", str(file)).output
     assert "2 native" not in run("show", "nvidia-h200", "--run", str(file)).output
     data = {p["name"]: p["executed"] for p in json.loads(run("list", "--json", "--run", str(file)).output)}
     assert data["nvidia-h100"] and not data["nvidia-a100"]

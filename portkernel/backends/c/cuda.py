@@ -12,10 +12,10 @@ from .dialect import Dialect
 from .prelude.small_floats import SMALL_FLOATS
 
 
-def _on_device(instruction: str, piece: str) -> str:
-    """``piece`` with a body of PTX where the compiler targets a device; the plain text says what it means."""
-    head, _, body = piece.strip().partition("{")
-    return f"{head}{{\n#ifdef __CUDA_ARCH__\n  {instruction}\n#else{body.removesuffix('}')}#endif\n}}\n"
+def on_device(macro: str, body: str, piece: str) -> str:
+    """``piece`` with the chip's own ``body`` where the compiler defines ``macro``; the plain text says what it means."""
+    head, _, plain = piece.strip().partition("{")
+    return f"{head}{{\n#ifdef {macro}\n  {body}\n#else{plain.removesuffix('}')}#endif\n}}\n"
 
 
 class Cuda(Dialect):
@@ -61,8 +61,8 @@ class Cuda(Dialect):
         "u64": "(u64)__double_as_longlong", "i64": "__double_as_longlong",
     }  # fmt: skip
     pieces: ClassVar[dict[str, str]] = {
-        name: _on_device(instruction, SMALL_FLOATS[name])
-        for name, instruction in (
+        name: on_device("__CUDA_ARCH__", ptx, SMALL_FLOATS[name])
+        for name, ptx in (
             (
                 "round_f16",
                 'asm("{ .reg .b16 h; cvt.rn.f16.f32 h, %1; cvt.f32.f16 %0, h; }" : "=f"(x) : "f"(x)); return x;',
@@ -71,6 +71,8 @@ class Cuda(Dialect):
             ("store_f16", 'u16 h; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h) : "f"(x)); return h;'),
         )
     }
+    flags: ClassVar[tuple[str, ...]] = ("--fmad=false", "--std=c++17")
+    """What the compiler is told."""
     compare_and_swap: ClassVar[dict[int, str]] = {32: "atomicCAS", 64: "atomicCAS"}
     float_atomics = frozenset({("add", "float32"), ("add", "float64"), ("xchg", "float32")})
     atomics: ClassVar[dict[str, str]] = {
@@ -85,7 +87,7 @@ class Cuda(Dialect):
         return self.atomics[fn]
 
     def options(self, target: Target) -> tuple[tuple[str, object], ...]:
-        return (("flags", ("--fmad=false", "--std=c++17")),)
+        return (("flags", self.flags),)
 
 
 class CudaBackend(CBackend):

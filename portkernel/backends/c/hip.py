@@ -7,17 +7,10 @@ from typing import ClassVar
 
 from ...dtypes import DType
 from ...ir.simt import Space
-from ...targets import Target
 from .backend import CBackend
-from .cuda import Cuda
+from .cuda import Cuda, on_device
 from .hip_prelude import words
 from .prelude.small_floats import SMALL_FLOATS
-
-
-def _on_device(body: str, piece: str) -> str:
-    """``piece`` with the chip's own conversion where the compiler targets one; the plain text says what it means."""
-    head, _, plain = piece.strip().partition("{")
-    return f"{head}{{\n#ifdef __AMDGCN__\n  {body}\n#else{plain.removesuffix('}')}#endif\n}}\n"
 
 
 class Hip(Cuda):
@@ -31,8 +24,9 @@ class Hip(Cuda):
     }
     static_local = 64 * 1024
     dynamic_local = "extern __shared__ __attribute__((aligned(128))) unsigned char pk_local[];"
+    flags: ClassVar[tuple[str, ...]] = ("-std=c++17", "-O3", "-ffp-contract=off")
     pieces: ClassVar[dict[str, str]] = {
-        name: _on_device(body, SMALL_FLOATS[name])
+        name: on_device("__AMDGCN__", body, SMALL_FLOATS[name])
         for name, body in (
             ("round_f16", "return (f32)(_Float16)x;"),
             ("load_f16", "return (f32)__builtin_bit_cast(_Float16, h);"),
@@ -42,9 +36,6 @@ class Hip(Cuda):
 
     def enable(self, dtypes: Iterable[DType], text: str) -> str:
         return words(text) + "\n"
-
-    def options(self, target: Target) -> tuple[tuple[str, object], ...]:
-        return (("flags", ("-std=c++17", "-O3", "-ffp-contract=off")),)
 
 
 class HipBackend(CBackend):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from ...targets import Target
 from .backend import CBackend
 from .cuda import Cuda
 
@@ -23,10 +22,8 @@ class Musa(Cuda):
     header = _INCLUDE + Cuda.header
     static_local = 16 * 1024
     """Beyond, the launch asks for it: how much a declaration may take is not documented."""
+    flags: ClassVar[tuple[str, ...]] = ("-std=c++17", "-O3", "-ffp-contract=off")
     pieces: ClassVar[dict[str, str]] = {}
-
-    def options(self, target: Target) -> tuple[tuple[str, object], ...]:
-        return (("flags", ("-std=c++17", "-O3", "-ffp-contract=off")),)
 
 
 class MusaBackend(CBackend):

@@ -32,11 +32,6 @@ def storage(dtype: DType) -> str:
     return "tl." + _STORAGE.get(dtype.name, dtype.name)
 
 
-def register_bits(dtype: DType) -> int:
-    """The width of a register that holds ``dtype``; bool counts as 8."""
-    return 32 if dtype.name == "bfloat16" else dtype.bits
-
-
 def padded_side(n: int) -> int:
     """The smallest power of two that is at least ``n``."""
     return 1 << (n - 1).bit_length()
