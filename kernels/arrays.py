@@ -32,7 +32,7 @@ def dtype_of(where: str, x: Any, allowed: Sequence[pk.DType] = ()) -> pk.DType:
 
     Raises ArgumentTypeError for what is no array, ArgumentDTypeError for a dtype that is not among ``allowed``.
     """
-    if isinstance(x, np.ma.MaskedArray):
+    if "numpy.ma" in sys.modules and isinstance(x, np.ma.MaskedArray):
         raise ArgumentTypeError(f"{where}: expected an array, got a masked array", hint="pass x.filled(...)")
     if not hasattr(x, "shape") or not hasattr(x, "dtype") or isinstance(x, np.generic):
         raise ArgumentTypeError(f"{where}: expected an array, got {type(x).__name__}", hint="pass numpy.asarray(x)")
@@ -50,6 +50,10 @@ def dtype_of(where: str, x: Any, allowed: Sequence[pk.DType] = ()) -> pk.DType:
 
 def empty(like: Any, shape: Shape, dtype: pk.DType) -> Any:
     """A new array in the library and on the device of ``like``, in row-major order; its elements are undefined."""
+    return pk.note_allocation(_empty(like, shape, dtype))
+
+
+def _empty(like: Any, shape: Shape, dtype: pk.DType) -> Any:
     match library(like):
         case "torch":
             return like.new_empty(shape, dtype=getattr(sys.modules["torch"], dtype.name))
@@ -64,6 +68,7 @@ def empty(like: Any, shape: Shape, dtype: pk.DType) -> Any:
 
 def from_host(like: Any, x: np.ndarray) -> Any:
     """``x`` in the library and on the device of ``like``; a copy unless that is host memory."""
+    pk.note_host_work("hands an array of the host to a kernel")
     match library(like):
         case "torch":
             return sys.modules["torch"].from_numpy(x).to(like.device)
@@ -78,6 +83,7 @@ def from_host(like: Any, x: np.ndarray) -> Any:
 
 def to_host(x: Any) -> np.ndarray:
     """``x`` as a NumPy array: waits for its device, and copies if it lies elsewhere."""
+    pk.note_host_work("reads an array on the host")
     match library(x):
         case "torch":
             return np.asarray(x.detach().cpu())

@@ -18,6 +18,8 @@ INF = float("inf")
 TERMS = 8256
 """No result is a chain of more additions than this, however long the axis: see ``terms``."""
 LARGE = 1 << 20
+LONG = 64
+"""Elements of a folded axis from which on four of them are taken at once, where another axis is the contiguous one."""
 COLUMNS = 8
 """Few long columns in so many parts, of at least LARGE elements: a core reads whole rows in the order of memory, and the
 cores share the rows."""
@@ -87,6 +89,13 @@ def across(acc, op):
     return acc.max(axis=1) if op == "max" else acc.min(axis=1)
 
 
+def place(t, x, tiles):
+    """The index of tile ``t`` along (R0, R1) of x, which has ``tiles`` of them along R1."""
+    if x.shape[1] == 1:
+        return 0, t
+    return (t, 0) if x.shape[3] == 1 else (t // tiles, t % tiles)
+
+
 @pk.kernel
 def fold(
     x,
@@ -100,6 +109,7 @@ def fold(
     FINISH: pk.constexpr[str] = "none",
     MASK: pk.constexpr[bool] = False,
     INITIAL: pk.constexpr[bool] = False,
+    GROUP: pk.constexpr[int] = 1,
     BM: pk.constexpr[int] = pk.auto(1, 4096),
     BN: pk.constexpr[int] = pk.auto(1, 4096),
 ):
@@ -107,21 +117,25 @@ def fold(
 
     OP is sum, prod, max or min, in ACC; MAP what happens to an element before (nonzero, abs, square, power: to
     ``scale``), FINISH to the result (mean: divided by ``scale``; sqrt; root: to ``1 / scale``). Where MASK, only
-    elements where mask, of x's shape, is true count; where INITIAL, ``initial`` takes part once.
+    elements where mask, of x's shape, is true count; where INITIAL, ``initial`` takes part once. GROUP elements along R0
+    are taken at once.
     """
     i, b, s = pk.program_id(0), pk.program_id(1), pk.program_id(2)
     dtype = pk.dtypes.BY_NAME[ACC]
     tiles = pk.cdiv(x.shape[3], BN)
-    share = pk.cdiv(x.shape[1] * tiles, pk.num_programs(2))
+    turns = pk.cdiv(x.shape[1], GROUP) * tiles
+    share = pk.cdiv(turns, pk.num_programs(2))
     acc = pk.full((BM, BN), neutral(OP, MAP, dtype), dtype)
-    for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
-        at = (b, t // tiles, i, t % tiles)
-        v = pk.load(x, at, (1, 1, BM, BN), pad=neutral(OP, MAP, x.dtype)).reshape((BM, BN))
-        v = mapped(v, MAP, dtype, scale)
-        if MASK:
-            chosen = pk.load(mask, at, (1, 1, BM, BN)).reshape((BM, BN))
-            v = pk.where(chosen, v, pk.full((BM, BN), neutral(OP, MAP, dtype), dtype))
-        acc = combined(acc, v, OP)
+    for t in range(s * share, pk.minimum((s + 1) * share, turns)):
+        row, k = place(t, x, tiles)
+        for g in pk.static_range(GROUP):
+            at = (b, row * GROUP + g, i, k)
+            v = pk.load(x, at, (1, 1, BM, BN), pad=neutral(OP, MAP, x.dtype)).reshape((BM, BN))
+            v = mapped(v, MAP, dtype, scale)
+            if MASK:
+                chosen = pk.load(mask, at, (1, 1, BM, BN)).reshape((BM, BN))
+                v = pk.where(chosen, v, pk.full((BM, BN), neutral(OP, MAP, dtype), dtype))
+            acc = combined(acc, v, OP)
     found = across(acc, OP)
     if INITIAL:
         found = combined(found, initial.astype(dtype), OP)
@@ -172,7 +186,7 @@ def run_fold(f: Folding, op: str, acc: pk.DType, *, initial: Any = None, scale: 
         fold[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]), k0, cut)](
             x, mask if masked else x, out, 0 if initial is None else initial, scale,
             OP=op, ACC=acc.name, MAP=mapping, FINISH=finish if last else "none", MASK=masked,
-            INITIAL=last and initial is not None, **route,
+            INITIAL=last and initial is not None, GROUP=4 if r1 == 1 and r0 >= LONG else 1, **route,
         )  # fmt: skip
         if last:
             break

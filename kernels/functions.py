@@ -7,6 +7,7 @@ float64, before that rounding; without one a function is exact or correctly roun
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -16,14 +17,19 @@ import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, rounding, sample, unit_roundoff
 
 from .activations import activate
+from .arrays import number
 from .elementwise import chain_kernel, elementwise
 
 Array = Any
 Function = Callable[..., Array]
 
 
-def _made(name: str, fn: Callable[..., Any], count: int, doc: str) -> Function:
-    """The host function of ``count`` arrays or scalars; ``out``, ``backend`` and ``device`` by keyword."""
+OPERANDS = {"arctan2": ("y", "x"), "clip": ("x", "low", "high"), "where": ("condition", "x", "y")}
+"""What operands are called where that is not x, y, …; they are given by position."""
+
+
+def made(name: str, fn: Callable[..., Any], count: int, doc: str) -> Function:
+    """The host function of ``count`` arrays or scalars; ``out``, ``dtype``, ``backend`` and ``device`` by keyword."""
 
     def function(
         *arrays: Any, out: Array | None = None, dtype: Any = None, backend: str | None = None, device: str | None = None
@@ -34,6 +40,10 @@ def _made(name: str, fn: Callable[..., Any], count: int, doc: str) -> Function:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
+    _, *options = inspect.signature(function).parameters.values()
+    names = OPERANDS.get(name, tuple("xyz"[:count]))
+    operands = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in names]
+    function.__signature__ = inspect.Signature([*operands, *options])  # type: ignore[attr-defined]
     return function
 
 
@@ -44,80 +54,104 @@ def _activation(name: str) -> Callable[..., Any]:
     return activation
 
 
+def _real(x):
+    """Integers in float32: their negatives may have no place."""
+    return x if x.dtype.is_float else x.astype(pk.float32)
+
+
 def _softplus(x):
+    x = _real(x)
     return pk.maximum(x, 0) + pk.log1p(pk.exp(-pk.abs(x)))
+
+
+def _hardsigmoid(x):
+    return pk.minimum(pk.maximum(_real(x) + 3, 0), 6) / 6
 
 
 # --- arithmetic ---------------------------------------------------------------------------------------------
 
-add = _made("add", lambda x, y: x + y, 2, "``x + y``; integers wrap.")
-subtract = _made("subtract", lambda x, y: x - y, 2, "``x - y``; integers wrap.")
-multiply = _made("multiply", lambda x, y: x * y, 2, "``x * y``; integers wrap.")
-divide = _made(
-    "divide", lambda x, y: x / y, 2, "``x / y``. At most 2 ulp where a device divides so; integers: float32."
-)
-floor_divide = _made("floor_divide", lambda x, y: x // y, 2, "``x // y``, rounded down.")
-remainder = _made("remainder", lambda x, y: x % y, 2, "``x % y``, with the sign of y.")
-power = _made("power", pk.power, 2, "``x ** y``; integers wrap. At most 16 ulp.")
-negative = _made("negative", pk.negative, 1, "``-x``.")
-absolute = _made("absolute", pk.abs, 1, "``|x|``; of the least signed integer, that integer.")
-sign = _made("sign", pk.sign, 1, "-1, 0 or 1; NaN for NaN.")
-maximum = _made("maximum", pk.maximum, 2, "The larger; NaN if either is NaN.")
-minimum = _made("minimum", pk.minimum, 2, "The smaller; NaN if either is NaN.")
-clip = _made("clip", pk.clip, 3, "``x`` limited to ``[low, high]``; NaN stays NaN.")
+add = made("add", lambda x, y: x + y, 2, "``x + y``; integers wrap.")
+subtract = made("subtract", lambda x, y: x - y, 2, "``x - y``; integers wrap.")
+multiply = made("multiply", lambda x, y: x * y, 2, "``x * y``; integers wrap.")
+divide = made("divide", lambda x, y: x / y, 2, "``x / y``. At most 2 ulp where a device divides so; integers: float32.")
+floor_divide = made("floor_divide", lambda x, y: x // y, 2, "``x // y``, rounded down.")
+remainder = made("remainder", lambda x, y: x % y, 2, "``x % y``, with the sign of y.")
+power = made("power", pk.power, 2, "``x ** y``; integers wrap. At most 16 ulp.")
+negative = made("negative", pk.negative, 1, "``-x``.")
+absolute = made("absolute", pk.abs, 1, "``|x|``; of the least signed integer, that integer.")
+sign = made("sign", pk.sign, 1, "-1, 0 or 1; NaN for NaN.")
+maximum = made("maximum", pk.maximum, 2, "The larger; NaN if either is NaN.")
+minimum = made("minimum", pk.minimum, 2, "The smaller; NaN if either is NaN.")
+clip = made("clip", pk.clip, 3, "``x`` limited to ``[low, high]``; NaN stays NaN.")
 
 # --- comparisons, choice, bits ------------------------------------------------------------------------------
 
-equal = _made("equal", lambda x, y: x == y, 2, "``x == y``: bool.")
-not_equal = _made("not_equal", lambda x, y: x != y, 2, "``x != y``: bool, true for NaN.")
-less = _made("less", lambda x, y: x < y, 2, "``x < y``: bool.")
-less_equal = _made("less_equal", lambda x, y: x <= y, 2, "``x <= y``: bool.")
-greater = _made("greater", lambda x, y: x > y, 2, "``x > y``: bool.")
-greater_equal = _made("greater_equal", lambda x, y: x >= y, 2, "``x >= y``: bool.")
-logical_and = _made("logical_and", pk.logical_and, 2, "True where both are nonzero.")
-logical_or = _made("logical_or", pk.logical_or, 2, "True where either is nonzero.")
-logical_not = _made("logical_not", pk.logical_not, 1, "True where x is zero.")
-isnan = _made("isnan", pk.isnan, 1, "True where x is NaN.")
-isinf = _made("isinf", pk.isinf, 1, "True where x is an infinity.")
-isfinite = _made("isfinite", pk.isfinite, 1, "True where x is neither infinite nor NaN.")
-where = _made("where", pk.where, 3, "``x`` where ``condition``, else ``y``.")
-bitwise_and = _made("bitwise_and", lambda x, y: x & y, 2, "``x & y``.")
-bitwise_or = _made("bitwise_or", lambda x, y: x | y, 2, "``x | y``.")
-bitwise_xor = _made("bitwise_xor", lambda x, y: x ^ y, 2, "``x ^ y``.")
-invert = _made("invert", pk.invert, 1, "``~x``; logical not of bool.")
-left_shift = _made("left_shift", lambda x, y: x << y, 2, "``x << y``.")
-right_shift = _made("right_shift", lambda x, y: x >> y, 2, "``x >> y``, arithmetic for signed integers.")
+equal = made("equal", lambda x, y: x == y, 2, "``x == y``: bool.")
+not_equal = made("not_equal", lambda x, y: x != y, 2, "``x != y``: bool, true for NaN.")
+less = made("less", lambda x, y: x < y, 2, "``x < y``: bool.")
+less_equal = made("less_equal", lambda x, y: x <= y, 2, "``x <= y``: bool.")
+greater = made("greater", lambda x, y: x > y, 2, "``x > y``: bool.")
+greater_equal = made("greater_equal", lambda x, y: x >= y, 2, "``x >= y``: bool.")
+logical_and = made("logical_and", pk.logical_and, 2, "True where both are nonzero.")
+logical_or = made("logical_or", pk.logical_or, 2, "True where either is nonzero.")
+logical_xor = made("logical_xor", lambda x, y: (x != 0) != (y != 0), 2, "True where one of both is nonzero.")
+logical_not = made("logical_not", pk.logical_not, 1, "True where x is zero.")
+isnan = made("isnan", pk.isnan, 1, "True where x is NaN.")
+isinf = made("isinf", pk.isinf, 1, "True where x is an infinity.")
+isfinite = made("isfinite", pk.isfinite, 1, "True where x is neither infinite nor NaN.")
+where = made("where", pk.where, 3, "``x`` where ``condition``, else ``y``.")
+bitwise_and = made("bitwise_and", lambda x, y: x & y, 2, "``x & y``.")
+bitwise_or = made("bitwise_or", lambda x, y: x | y, 2, "``x | y``.")
+bitwise_xor = made("bitwise_xor", lambda x, y: x ^ y, 2, "``x ^ y``.")
+invert = made("invert", pk.invert, 1, "``~x``; logical not of bool.")
+left_shift = made("left_shift", lambda x, y: x << y, 2, "``x << y``.")
+right_shift = made("right_shift", lambda x, y: x >> y, 2, "``x >> y``, arithmetic for signed integers.")
 
 # --- roundings, roots, exponentials -------------------------------------------------------------------------
 
-floor = _made("floor", pk.floor, 1, "Largest integer not above x.")
-ceil = _made("ceil", pk.ceil, 1, "Smallest integer not below x.")
-trunc = _made("trunc", pk.trunc, 1, "x without its fraction.")
-round = _made("round", pk.round, 1, "Nearest integer, ties to even.")
-sqrt = _made("sqrt", pk.sqrt, 1, "Square root, correctly rounded.")
-rsqrt = _made("rsqrt", pk.rsqrt, 1, "``1 / sqrt(x)``. At most 2 ulp.")
-exp = _made("exp", pk.exp, 1, "e to the power of x. At most 3 ulp.")
-exp2 = _made("exp2", pk.exp2, 1, "2 to the power of x. At most 3 ulp.")
-expm1 = _made("expm1", pk.expm1, 1, "``exp(x) - 1``, exact near 0. At most 3 ulp.")
-log = _made("log", pk.log, 1, "Natural logarithm. At most 3 ulp.")
-log2 = _made("log2", pk.log2, 1, "Logarithm to base 2. At most 3 ulp.")
-log10 = _made("log10", pk.log10, 1, "Logarithm to base 10. At most 3 ulp.")
-log1p = _made("log1p", pk.log1p, 1, "``log(1 + x)``, exact near 0. At most 2 ulp.")
-sin = _made("sin", pk.sin, 1, "Sine. At most 4 ulp.")
-cos = _made("cos", pk.cos, 1, "Cosine. At most 4 ulp.")
-tan = _made("tan", pk.tan, 1, "Tangent. At most 5 ulp.")
-arctan2 = _made("arctan2", pk.arctan2, 2, "The angle of the point (y, x). At most 6 ulp.")
-tanh = _made("tanh", pk.tanh, 1, "Hyperbolic tangent. At most 5 ulp.")
-erf = _made("erf", pk.erf, 1, "Error function. At most 16 ulp.")
+floor = made("floor", pk.floor, 1, "Largest integer not above x.")
+ceil = made("ceil", pk.ceil, 1, "Smallest integer not below x.")
+trunc = made("trunc", pk.trunc, 1, "x without its fraction.")
+round = made("round", pk.round, 1, "Nearest integer, ties to even.")
+square = made("square", lambda x: x * x, 1, "``x * x``; integers wrap.")
+reciprocal = made(
+    "reciprocal", lambda x: 1.0 / x, 1, "``1 / x``. At most 2 ulp where a device divides so; integers: float32."
+)
+sqrt = made("sqrt", pk.sqrt, 1, "Square root, correctly rounded.")
+rsqrt = made("rsqrt", pk.rsqrt, 1, "``1 / sqrt(x)``. At most 2 ulp.")
+exp = made("exp", pk.exp, 1, "e to the power of x. At most 3 ulp.")
+exp2 = made("exp2", pk.exp2, 1, "2 to the power of x. At most 3 ulp.")
+expm1 = made("expm1", pk.expm1, 1, "``exp(x) - 1``, exact near 0. At most 3 ulp.")
+log = made("log", pk.log, 1, "Natural logarithm. At most 3 ulp.")
+log2 = made("log2", pk.log2, 1, "Logarithm to base 2. At most 3 ulp.")
+log10 = made("log10", pk.log10, 1, "Logarithm to base 10. At most 3 ulp.")
+log1p = made("log1p", pk.log1p, 1, "``log(1 + x)``, exact near 0. At most 2 ulp.")
+sin = made("sin", pk.sin, 1, "Sine. At most 4 ulp.")
+cos = made("cos", pk.cos, 1, "Cosine. At most 4 ulp.")
+tan = made("tan", pk.tan, 1, "Tangent. At most 5 ulp.")
+arctan2 = made("arctan2", pk.arctan2, 2, "The angle of the point (y, x). At most 6 ulp.")
+tanh = made("tanh", pk.tanh, 1, "Hyperbolic tangent. At most 5 ulp.")
+erf = made("erf", pk.erf, 1, "Error function. At most 16 ulp.")
 
 # --- activations --------------------------------------------------------------------------------------------
 
-sigmoid = _made("sigmoid", pk.sigmoid, 1, "``1 / (1 + exp(-x))``. At most 8 ulp.")
-relu = _made("relu", _activation("relu"), 1, "The larger of x and 0; NaN stays NaN.")
-silu = _made("silu", _activation("silu"), 1, "``x · sigmoid(x)`` (Elfwing et al. 2018). At most 9 ulp.")
-softplus = _made("softplus", _softplus, 1, "``log(1 + exp(x))``, without overflow. At most 8 ulp.")
-_gelu_erf = _made("gelu", _activation("gelu"), 1, "")
-_gelu_tanh = _made("gelu", _activation("gelu_tanh"), 1, "")
+sigmoid = made("sigmoid", pk.sigmoid, 1, "``1 / (1 + exp(-x))``. At most 8 ulp.")
+relu = made("relu", _activation("relu"), 1, "The larger of x and 0; NaN stays NaN.")
+silu = made("silu", _activation("silu"), 1, "``x · sigmoid(x)`` (Elfwing et al. 2018). At most 9 ulp.")
+softplus = made("softplus", _softplus, 1, "``log(1 + exp(x))``, without overflow. At most 8 ulp.")
+softsign = made("softsign", lambda x: _real(x) / (1 + pk.abs(_real(x))), 1, "``x / (1 + |x|)``. At most 4 ulp.")
+logsigmoid = made("logsigmoid", lambda x: -_softplus(-_real(x)), 1, "``-softplus(-x)``. At most 8 ulp.")
+mish = made(
+    "mish", lambda x: x * pk.tanh(_softplus(x)), 1, "``x · tanh(softplus(x))`` (Misra 2019). At most 16 ulp of |x|."
+)
+relu6 = made("relu6", lambda x: pk.minimum(pk.maximum(x, 0), 6), 1, "x limited to [0, 6]; NaN stays NaN.")
+hardsigmoid = made("hardsigmoid", _hardsigmoid, 1, "``relu6(x + 3) / 6``. At most 4 ulp of 1.")
+hardswish = made(
+    "hardswish", lambda x: x * _hardsigmoid(x), 1,
+    "``x · hardsigmoid(x)`` (Howard et al. 2019). At most 4 ulp of |x|.",
+)  # fmt: skip
+_gelu_erf = made("gelu", _activation("gelu"), 1, "")
+_gelu_tanh = made("gelu", _activation("gelu_tanh"), 1, "")
 
 
 def gelu(
@@ -132,6 +166,52 @@ def gelu(
         raise pk.errors.ArgumentError(f"gelu(): approximate: expected 'none' or 'tanh', got {approximate!r}")
     chosen = _gelu_tanh if approximate == "tanh" else _gelu_erf
     return chosen(x, out=out, backend=backend, device=device)
+
+
+def leaky_relu(
+    x: Array, negative_slope: float = 0.01, *, out: Array | None = None, backend: str | None = None,
+    device: str | None = None,
+) -> Array:  # fmt: skip
+    """x where it is above 0, else ``negative_slope·x``. At most 1 ulp; NaN stays NaN."""
+    slope = number("leaky_relu(): negative_slope", negative_slope)
+    return elementwise(_leaky, x, slope, out=out, backend=backend, device=device)
+
+
+def elu(
+    x: Array, alpha: float = 1.0, *, out: Array | None = None, backend: str | None = None, device: str | None = None
+) -> Array:
+    """x where it is above 0, else ``alpha·(exp(x) - 1)`` (Clevert et al. 2016). At most 4 ulp; NaN stays NaN."""
+    return elementwise(_elu, x, number("elu(): alpha", alpha), out=out, backend=backend, device=device)
+
+
+def hardtanh(
+    x: Array, min_val: float = -1.0, max_val: float = 1.0, *, out: Array | None = None, backend: str | None = None,
+    device: str | None = None,
+) -> Array:  # fmt: skip
+    """x limited to ``[min_val, max_val]``; exact, NaN stays NaN."""
+    limits = number("hardtanh(): min_val", min_val), number("hardtanh(): max_val", max_val)
+    return clip(x, *limits, out=out, backend=backend, device=device)
+
+
+def clamp(
+    x: Array, min: Any = None, max: Any = None, *, out: Array | None = None, backend: str | None = None,
+    device: str | None = None,
+) -> Array:  # fmt: skip
+    """``torch.clamp``: x limited to ``[min, max]``, numbers or arrays that broadcast, of which one may be None."""
+    route = {"backend": backend, "device": device}
+    if min is not None and max is not None:
+        return clip(x, min, max, out=out, **route)
+    if min is None and max is None:
+        raise pk.errors.ArgumentError("clamp(): min: expected a limit, got None for min and max")
+    return maximum(x, min, out=out, **route) if max is None else minimum(x, max, out=out, **route)
+
+
+def _leaky(x, slope):
+    return pk.where(x > 0, x, x * slope)
+
+
+def _elu(x, alpha):
+    return pk.where(x > 0, x, pk.expm1(pk.minimum(x, 0)) * alpha)
 
 
 def astype(x: Array, dtype: Any, *, out: Array | None = None, backend: str | None = None, device=None) -> Array:

@@ -8,7 +8,8 @@ import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, rounding, sample, unit_roundoff
 
 from .arrays import dtype_of, empty, normal_axes, strides_of
-from .axes import folding, view
+from .axes import broadcast, folding, view
+from .elementwise import elementwise
 from .fold import DTYPES, INF, TERMS, Array, Axis, floating, parts
 
 
@@ -37,18 +38,24 @@ def log_sum_exp(x, out, BM: pk.constexpr[int] = pk.auto(1, 64), BN: pk.constexpr
 
 
 def logsumexp(
-    x: Array, axis: Axis = None, keepdims: bool = False, *, out: Array | None = None, backend: str | None = None,
-    device: str | None = None,
+    x: Array, axis: Axis = None, keepdims: bool = False, *, out: Array | None = None, where: Array | None = None,
+    backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
     """``scipy.special.logsumexp``: floats keep their dtype, integers give float32; of nothing, -inf.
+
+    ``where`` picks the elements that count; a copy is made with -inf in place of the others.
 
     Computed in float32 (float64 for float64), without overflow. Absolute error: (min(n, 8256) + 2·(max - min) + 20)·u
     + 6·u·|result|, then one rounding.
     """
-    where, route = "logsumexp()", {"backend": backend, "device": device}
-    stored = floating(dtype_of(f"{where}: x", x, DTYPES))
-    axes = normal_axes(where, axis, len(x.shape))
-    f = folding([x], axes, out, stored, keepdims, where, side=True, **route)
+    label, route = "logsumexp()", {"backend": backend, "device": device}
+    stored = floating(dtype_of(f"{label}: x", x, DTYPES))
+    axes = normal_axes(label, axis, len(x.shape))
+    if where is not None:
+        dtype_of(f"{label}: where", where, (pk.bool_,))
+        mask = broadcast(where, tuple(int(n) for n in x.shape), f"{label}: where")
+        x = elementwise(pk.where, mask, x, -INF, dtype=stored, **route)
+    f = folding([x], axes, out, stored, keepdims, label, side=True, **route)
     data = f.arrays[0]
     while 0 not in f.out.shape:
         k0, r0, k1, r1 = (int(n) for n in data.shape)

@@ -61,11 +61,14 @@ def mean(
 ) -> Array:  # fmt: skip
     """``numpy.mean``: floats keep their dtype, integers give float32 unless ``dtype`` says; of nothing, NaN.
 
-    Sums as ``sum`` does (integers exactly, in 64 bits: a larger sum wraps). Error: γ(min(n, 8256) + 2)·mean|x|, then one rounding.
+    Sums as ``sum`` does: integers of up to 32 bits exactly, of 64 bits in float64. Error: γ(min(n, 8256) + 2)·mean|x|, then
+    one rounding.
     """
     own = dtype_of("mean(): x", x, DTYPES)
     stored = pk.dtypes.as_dtype(dtype) if dtype is not None else floating(own)
     acc = pk.dtypes.accumulator(own if own.is_integer or own.is_bool else stored)
+    if own.is_integer and own.bits == 64:
+        acc = pk.float64
     if where is None:
         axes = normal_axes("mean()", axis, len(x.shape))
         count = math.prod(int(x.shape[a]) for a in axes)
@@ -74,7 +77,7 @@ def mean(
             backend=backend, device=device,
         )  # fmt: skip
     route = {"backend": backend, "device": device}
-    wide = pk.dtypes.accumulator(stored)
+    wide = acc if acc.is_float else pk.dtypes.accumulator(stored)
     total = sum(x, axis, wide, None, keepdims, where=where, **route)
     count = sum(broadcast(where, x.shape, "mean(): where"), axis, wide, None, keepdims, **route)
     from .elementwise import elementwise
@@ -132,22 +135,24 @@ def all(
 
 
 def count_nonzero(
-    x: Array, axis: Axis = None, *, keepdims: bool = False, out: Array | None = None, backend: str | None = None,
-    device: str | None = None,
+    x: Array, axis: Axis = None, *, keepdims: bool = False, out: Array | None = None, where: Array | None = None,
+    backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
-    """``numpy.count_nonzero``: int64, exact."""
+    """``numpy.count_nonzero``: int64, exact; of the elements where ``where`` is true."""
     dtype_of("count_nonzero(): x", x, DTYPES)
     return reduce_axes(
-        "count_nonzero", x, axis, out, keepdims, None, op="sum", acc=pk.int64, stored=pk.int64, mapping="nonzero",
+        "count_nonzero", x, axis, out, keepdims, where, op="sum", acc=pk.int64, stored=pk.int64, mapping="nonzero",
         backend=backend, device=device,
     )  # fmt: skip
 
 
 def norm(
     x: Array, ord: float | None = None, axis: Axis = None, keepdims: bool = False, *, out: Array | None = None,
-    backend: str | None = None, device: str | None = None,
+    where: Array | None = None, backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
     """The vector p-norm ``(Σ|x|^p)^(1/p)`` over any axes; p is 2 by default, any positive number, inf, -inf or 0.
+
+    ``where`` picks the elements that count; for inf, where none does, the norm is 0, for -inf it is inf.
 
     Integers are computed in float32. Relative error: γ(min(n, 8256) + 2) for p = 1 and 2, 16 ulp and 16/p ulp more
     for another p (two powers), exact for inf and -inf. Squares overflow and underflow as NumPy's do.
@@ -161,8 +166,8 @@ def norm(
     mapping = {0.0: "nonzero", 1.0: "abs", 2.0: "square"}.get(p, "abs" if op != "sum" else "power")
     finish = {"square": "sqrt", "power": "root"}.get(mapping, "none")
     return reduce_axes(
-        "norm", x, axis, out, keepdims, None, op=op, acc=acc, stored=stored, mapping=mapping, finish=finish,
-        scale=p if mapping == "power" else 1, nonempty=op != "sum", backend=backend, device=device,
+        "norm", x, axis, out, keepdims, where, op=op, acc=acc, stored=stored, mapping=mapping, finish=finish,
+        scale=p if mapping == "power" else 1, nonempty=op != "sum" and where is None, backend=backend, device=device,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from portkernel.catalog import gamma, rounding, unit_roundoff
 
 from .arrays import empty
 from .axes import Rows, folding, rows, view
-from .fold import Array, parts, run_fold
+from .fold import Array, parts, place, run_fold
 from .softmax import WHOLE, row_tile, working
 
 
@@ -25,18 +25,20 @@ def norm_row(
     RMS: pk.constexpr[bool] = False,
     WEIGHT: pk.constexpr[bool] = True,
     BIAS: pk.constexpr[bool] = True,
+    FULL: pk.constexpr[bool] = False,
     BM: pk.constexpr[int] = 1,
     BN: pk.constexpr[int] = 1024,
 ):
-    """As ``norm_rows``, for rows of at most BN elements, read once: R0 is 1, R1 at most BN."""
+    """As ``norm_rows``, for rows of at most BN elements, read once: R0 is 1, R1 at most BN (with FULL, just BN)."""
     i, b = pk.program_id(0), pk.program_id(1)
     wide = working(x.dtype)
     at = (b, 0, i, 0)
     count = pk.astype(x.shape[3], wide)
     v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
     if not RMS:
-        inside = (pk.arange(BN) < x.shape[3])[None, :]
-        v = pk.where(inside, v - (v.sum(axis=1) / count)[:, None], 0.0)
+        v = v - (v.sum(axis=1) / count)[:, None]
+        if not FULL:
+            v = pk.where((pk.arange(BN) < pk.astype(x.shape[3], pk.int32))[None, :], v, 0.0)
     y = v * (1.0 / pk.sqrt((v * v).sum(axis=1) / count + pk.astype(eps, wide)))[:, None]
     if WEIGHT:
         y = y * pk.load(weight, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
@@ -72,17 +74,20 @@ def norm_rows(
     if not RMS:
         acc = pk.zeros((BM, BN), wide)
         for t in range(x.shape[1] * tiles):
-            acc = acc + pk.load(x, (b, t // tiles, i, t % tiles), (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+            row, k = place(t, x, tiles)
+            acc = acc + pk.load(x, (b, row, i, k), (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         mean = acc.sum(axis=1) / count
     square = pk.zeros((BM, BN), wide)
     for t in range(x.shape[1] * tiles):
-        v = pk.load(x, (b, t // tiles, i, t % tiles), (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        inside = (t % tiles * BN + pk.arange(BN) < x.shape[3])[None, :]
+        row, k = place(t, x, tiles)
+        v = pk.load(x, (b, row, i, k), (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+        inside = (pk.arange(BN) < pk.astype(pk.minimum(x.shape[3] - k * BN, BN), pk.int32))[None, :]
         v = pk.where(inside, v - mean[:, None], 0.0)
         square = square + v * v
     scale = 1.0 / pk.sqrt(square.sum(axis=1) / count + pk.astype(eps, wide))
     for t in range(x.shape[1] * tiles):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
         y = (pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide) - mean[:, None]) * scale[:, None]
         if WEIGHT:
             y = y * pk.load(weight, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
@@ -118,15 +123,17 @@ def norm_gradient_rows(
     if not RMS:
         acc = pk.zeros((BM, BN), wide)
         for t in range(x.shape[1] * tiles):
-            acc = acc + pk.load(x, (b, t // tiles, i, t % tiles), (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+            row, k = place(t, x, tiles)
+            acc = acc + pk.load(x, (b, row, i, k), (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         mean = acc.sum(axis=1) / count
     square = pk.zeros((BM, BN), wide)
     first = pk.zeros((BM, BN), wide)
     second = pk.zeros((BM, BN), wide)
     for t in range(x.shape[1] * tiles):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
         v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        inside = (t % tiles * BN + pk.arange(BN) < x.shape[3])[None, :]
+        inside = (pk.arange(BN) < pk.astype(pk.minimum(x.shape[3] - k * BN, BN), pk.int32))[None, :]
         v = pk.where(inside, v - mean[:, None], 0.0)
         g = pk.load(grad, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         if WEIGHT:
@@ -138,7 +145,8 @@ def norm_gradient_rows(
     slope = second.sum(axis=1) * scale * scale / count
     level = first.sum(axis=1) / count
     for t in range(x.shape[1] * tiles):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
         v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide) - mean[:, None]
         g = pk.load(grad, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         if WEIGHT:
@@ -173,7 +181,8 @@ def weight_gradient(
     of_weight = pk.zeros((BM, BN), wide)
     of_bias = pk.zeros((BM, BN), wide)
     for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
         g = pk.load(grad, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         v = v - pk.load(mean, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
@@ -200,7 +209,7 @@ def normalize(
     n = int(v.shape[3])
     if v.shape[1] == 1 and n <= WHOLE and (n > 1 or k1 == 1):
         bm, bn = row_tile(n)
-        norm_row[(pk.cdiv(k1, bm), k0)](v, w, c, r.outputs[0], eps, BM=bm, BN=bn, **flags, **route)
+        norm_row[(pk.cdiv(k1, bm), k0)](v, w, c, r.outputs[0], eps, FULL=n == bn, BM=bm, BN=bn, **flags, **route)
     else:
         norm_rows[lambda meta: (pk.cdiv(k1, meta["BM"]), k0)](v, w, c, r.outputs[0], eps, **flags, **route)
     r.deliver(**route)

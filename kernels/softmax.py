@@ -12,7 +12,7 @@ from portkernel.errors import ArgumentShapeError
 
 from .arrays import dtype_of, normal_axes, result
 from .axes import rows
-from .fold import FLOATS, INF, Array
+from .fold import FLOATS, INF, Array, place
 
 WHOLE = 8192
 """Rows of up to this many elements are held whole: one read, one exponential for each element."""
@@ -47,27 +47,35 @@ def softmax_rows(
 ):
     """``exp(x - max) / Σ exp(x - max)``, or its logarithm, over R0 and R1 of x ``(K0, R0, K1, R1)``, any strides.
 
-    The running maximum and sum of Milakov and Gimelshein (2018), computed in float32 (float64 for float64), then one
-    pass to write. -inf gives 0; a row with NaN or inf, or of -inf alone, gives NaN.
+    Three passes, for the maximum, the sum and the result, in float32 (float64 for float64); the exponentials wait in out
+    for the last one where they fit there. -inf gives 0; a row with NaN or inf, or of -inf alone, gives NaN.
     """
     i, b = pk.program_id(0), pk.program_id(1)
     wide = working(x.dtype)
     tiles = pk.cdiv(x.shape[3], BN)
-    top = pk.full((BM,), -INF, wide)
-    total = pk.zeros((BM,), wide)
+    top = pk.full((BM, BN), -INF, wide)
     for t in range(x.shape[1] * tiles):
-        v = pk.load(x, (b, t // tiles, i, t % tiles), (1, 1, BM, BN), pad=-INF).reshape((BM, BN)).astype(wide)
-        higher = pk.maximum(top, v.max(axis=1))
-        shift = pk.where(higher == -INF, 0.0, higher)
-        total = total * pk.exp(top - shift) + pk.exp(v - shift[:, None]).sum(axis=1)
-        top = higher
-    base = pk.where(top == -INF, 0.0, top)
-    less = pk.log(total)
-    scale = 1.0 / total
+        row, k = place(t, x, tiles)
+        top = pk.maximum(top, pk.load(x, (b, row, i, k), (1, 1, BM, BN), pad=-INF).reshape((BM, BN)).astype(wide))
+    highest = top.max(axis=1)
+    base = pk.where(highest == -INF, 0.0, highest)[:, None]
+    keep = not LOG and out.dtype == wide
+    total = pk.zeros((BM, BN), wide)
     for t in range(x.shape[1] * tiles):
-        at = (b, t // tiles, i, t % tiles)
-        v = pk.load(x, at, (1, 1, BM, BN), pad=-INF).reshape((BM, BN)).astype(wide) - base[:, None]
-        y = v - less[:, None] if LOG else pk.exp(v) * scale[:, None]
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
+        e = pk.exp(pk.load(x, at, (1, 1, BM, BN), pad=-INF).reshape((BM, BN)).astype(wide) - base)
+        total = total + e
+        if keep:
+            pk.store(out, at, e.reshape((1, 1, BM, BN)))
+    whole = total.sum(axis=1)[:, None]
+    less = base + pk.log(whole) if LOG else base
+    scale = 1.0 / whole
+    for t in range(x.shape[1] * tiles):
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
+        v = pk.load(out if keep else x, at, (1, 1, BM, BN), pad=-INF).reshape((BM, BN)).astype(wide)
+        y = v * scale if keep else v - less if LOG else pk.exp(v - less) * scale
         pk.store(out, at, y.astype(out.dtype).reshape((1, 1, BM, BN)))
 
 
@@ -86,7 +94,8 @@ def softmax_gradient_rows(
     tiles = pk.cdiv(y.shape[3], BN)
     acc = pk.zeros((BM, BN), wide)
     for t in range(y.shape[1] * tiles):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, y, tiles)
+        at = (b, row, i, k)
         g = pk.load(grad, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         if LOG:
             acc = acc + g
@@ -94,7 +103,8 @@ def softmax_gradient_rows(
             acc = acc + g * pk.load(y, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
     total = acc.sum(axis=1)[:, None]
     for t in range(y.shape[1] * tiles):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, y, tiles)
+        at = (b, row, i, k)
         g = pk.load(grad, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         v = pk.load(y, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
         dx = g - pk.exp(v) * total if LOG else v * (g - total)
@@ -102,9 +112,16 @@ def softmax_gradient_rows(
 
 
 def row_tile(n: int) -> tuple[int, int]:
-    """BM and BN of a program that holds whole rows of ``n`` elements: some 2048 elements."""
+    """BM and BN of a program that holds whole rows of ``n`` elements: one row, or some 512 elements.
+
+    BN is a power of two up to 64, then a multiple of 64 and of a sixteenth of the next power of two: few kernels serve
+    many lengths, and lengths of the usual kind are not padded.
+    """
     columns = pk.next_power_of_2(max(n, 1))
-    return max(1, min(64, 2048 // columns)), columns
+    if n > 64:
+        step = max(64, columns // 16)
+        columns = pk.cdiv(n, step) * step
+    return max(1, min(64, 512 // columns)), columns
 
 
 def _softmax(name: str, x: Array, axis: int, out: Array | None, log: bool, route: dict[str, Any]) -> Array:

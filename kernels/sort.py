@@ -154,6 +154,7 @@ def topk(
     Of equals, the first; NaN is the largest. Raises ArgumentShapeError unless ``0 <= k <= N``.
     """
     where, route = "topk()", {"backend": backend, "device": device}
+    dtype_of(f"{where}: x", x, DTYPES)
     (at,) = normal_axes(where, (axis,), len(x.shape))
     k = integer(f"{where}: k", k)
     if not 0 <= k <= int(x.shape[at]):

@@ -11,7 +11,11 @@ from portkernel.catalog import Case, Entry, Problem, exact, gamma, poison, round
 
 from .arrays import dtype_of, empty, normal_axes, strides_of
 from .axes import broadcast, folding, view
-from .fold import DTYPES, Array, Axis, floating, parts, terms
+from .fold import DTYPES, Array, Axis, floating, parts, place, terms
+
+NAN = float("nan")
+ROW, ROWS = 256, 8
+"""From how many neighbours, or rows of them, on the tiles of ``moments`` are chosen here."""
 
 
 @pk.kernel
@@ -29,41 +33,51 @@ def moments(
 ):
     """Means and sums of squared distances of x ``(K0, R0, K1, R1)`` over R0 and R1, to ``(K0, K1, S)``, any strides.
 
-    Each lane keeps a mean and a sum of squares up to date (Welford 1962); lanes are merged at the end (Chan, Golub and
-    LeVeque 1983). FINISH divides the squares by ``count - ddof`` (var), then takes the root (std), or leaves them
-    (none) and stores the counts to count_out. Where MASK, only elements where mask is true count.
+    Of each tile the mean, then the squares of what it leaves; tiles are merged as they come (Chan, Golub and LeVeque
+    1983). FINISH divides the squares by ``count - ddof`` (var), then takes the root (std), or leaves them (none) and
+    stores the counts to count_out. Where MASK, only elements where mask is true count.
     """
     i, b, s = pk.program_id(0), pk.program_id(1), pk.program_id(2)
     wide = pk.dtypes.accumulator(floating(x.dtype))
     tiles = pk.cdiv(x.shape[3], BN)
     share = pk.cdiv(x.shape[1] * tiles, pk.num_programs(2))
-    mean = pk.zeros((BM, BN), wide)
-    square = pk.zeros((BM, BN), wide)
-    count = pk.zeros((BM if MASK else 1, BN), wide)
+    mean = pk.zeros((BM,), wide)
+    square = pk.zeros((BM,), wide)
+    count = pk.zeros((BM if MASK else 1,), wide)
     for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
-        at = (b, t // tiles, i, t % tiles)
+        row, k = place(t, x, tiles)
+        at = (b, row, i, k)
         v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        valid = (t % tiles * BN + pk.arange(BN) < x.shape[3])[None, :]
+        left = pk.minimum(x.shape[3] - k * BN, BN)
         if MASK:
+            valid = (pk.arange(BN) < pk.astype(left, pk.int32))[None, :]
             valid = valid & pk.load(mask, at, (1, 1, BM, BN)).reshape((BM, BN))
-        count = count + valid.astype(wide)
-        step = 1.0 / pk.maximum(count, 1.0)
-        delta = pk.where(valid, v - mean, 0.0)
-        mean = mean + delta * step
-        square = square + pk.where(valid, delta * (v - mean), 0.0)
-    many = pk.broadcast_to(count, (BM, BN))
-    total = many.sum(axis=1)
-    centre = (many * mean).sum(axis=1) / total
-    apart = pk.where(many > 0, mean - centre[:, None], 0.0)
-    found = (square + many * apart * apart).sum(axis=1)
+            v = pk.where(valid, v, 0.0)
+            more = valid.astype(wide).sum(axis=1)
+        else:
+            more = pk.full((1,), pk.astype(left, wide), wide)
+        own = v.sum(axis=1) / pk.maximum(more, 1.0)
+        d = v - own[:, None]
+        if MASK:
+            d = pk.where(valid, d, 0.0)
+        elif BN > 1:
+            d = pk.where((pk.arange(BN) < pk.astype(left, pk.int32))[None, :], d, 0.0)
+        total = count + more
+        part = more / pk.maximum(total, 1.0)
+        apart = pk.where(more > 0, own - mean, 0.0)
+        mean = mean + apart * part
+        square = square + (d * d).sum(axis=1) + apart * apart * count * part
+        count = total
+    found = square
+    centre = pk.where(count > 0, mean, NAN)
     if FINISH != "none":
-        found = found / pk.maximum(total - ddof.astype(wide), 0.0)
+        found = square / pk.maximum(count - ddof.astype(wide), 0.0)
     if FINISH == "std":
         found = pk.sqrt(found)
     pk.store(mean_out, (b, i, s), centre.astype(mean_out.dtype).reshape((1, BM, 1)))
     pk.store(out, (b, i, s), found.astype(out.dtype).reshape((1, BM, 1)))
     if FINISH == "none":
-        pk.store(count_out, (b, i, s), total.reshape((1, BM, 1)))
+        pk.store(count_out, (b, i, s), pk.broadcast_to(count, (BM,)).reshape((1, BM, 1)))
 
 
 @pk.kernel
@@ -140,19 +154,37 @@ def _moments(
     def grid(meta):
         return pk.cdiv(k1, meta["BM"]), k0, cut
 
+    sizes = _sizes(f.arrays[0])
     data, mask = f.arrays[0], f.arrays[-1]
+    if "BN" in sizes and r1 == 1:
+        data, mask = (view(t, (k0, 1, k1, r0), _swapped(strides_of(t))) for t in (data, mask))
     if cut == 1:
         found = view(f.out, (k0, k1, 1), (*strides_of(f.out), 0))
         centre = view(means, (k0, k1, 1), (k1, 1, 0))
         count = empty(x, (1, 1, 1), wide)
-        moments[grid](data, mask, centre, found, count, ddof, FINISH=finish, MASK=masked, **route)
+        moments[grid](data, mask, centre, found, count, ddof, FINISH=finish, MASK=masked, **sizes, **route)
     else:
         part = [empty(x, (k0, k1, cut), wide) for _ in range(3)]
-        moments[grid](data, mask, *part, ddof, FINISH="none", MASK=masked, **route)
+        moments[grid](data, mask, *part, ddof, FINISH="none", MASK=masked, **sizes, **route)
         merge_moments[lambda meta: (pk.cdiv(k1, meta["BM"]), k0)](
             part[0], part[1], part[2], means, f.out, ddof, FINISH=finish, **route
         )
     return f.deliver(**route), mean
+
+
+def _sizes(x: Array) -> dict[str, int]:
+    """Tiles of ``moments`` that pay for the merge of each: a thousand neighbours, or eight rows of so many."""
+    _, r0, k1, r1 = (int(n) for n in x.shape)
+    if r1 >= ROW and strides_of(x)[3] == 1:
+        return {"BM": 1, "BN": 1024 if r1 >= 1024 else ROW}
+    if r1 == 1 and r0 >= ROWS and k1 >= ROW and strides_of(x)[2] == 1:
+        return {"BM": 1024 if k1 >= 1024 else ROW, "BN": ROWS}
+    return {}
+
+
+def _swapped(steps: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides with those of R0 and R1 in each other's place."""
+    return (steps[0], steps[3], steps[2], steps[1])
 
 
 def _same(x):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import TypeVar
 from .errors import SettingError
 
 Number = TypeVar("Number", int, float)
+_BUDGET = re.compile(r"budget:(\d+(?:\.\d+)?)s?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +46,17 @@ class Config:
     numpy_chunk_bytes: int = 64 << 20
     """PORTKERNEL_NUMPY_CHUNK: bound on the temporaries of the NumPy backend, in bytes."""
     tune: str = "off"
-    """PORTKERNEL_TUNE: ``off``. Block sizes are chosen analytically; measured tuning is refused, not ignored."""
+    """PORTKERNEL_TUNE: how block sizes are chosen. ``off``: analytically; ``cached``: as stored by earlier measurements,
+    else analytically; ``budget:5s``: measured for five seconds where nothing is stored; ``full``: all candidates."""
+    tune_dir: Path | None = None
+    """PORTKERNEL_TUNE_DIR: the stored choices; by default the folder ``tuned`` of the cache. None keeps them in memory."""
 
     def __post_init__(self) -> None:
         """Raises :class:`~portkernel.errors.SettingError` for a value that would be ignored, or fail far from here."""
-        if self.tune != "off":
+        if self.tune not in ("off", "cached", "full") and not _BUDGET.fullmatch(self.tune):
             raise SettingError(
-                f"PORTKERNEL_TUNE: expected off, got {self.tune!r}",
-                hint="block sizes are chosen analytically, nothing is measured: name other sizes at the launch",
+                f"PORTKERNEL_TUNE: expected off, cached, budget:<seconds>s or full, got {self.tune!r}",
+                hint="budget:5s measures each kernel and shape for five seconds, once",
             )
         if self.opencl_schedule not in (None, "cpu", "gpu"):
             raise SettingError(f"PORTKERNEL_SCHEDULE: expected cpu or gpu, got {self.opencl_schedule!r}")
@@ -63,6 +68,13 @@ class Config:
                 raise SettingError(f"PORTKERNEL_{name}: expected a folder, got the file {str(folder)!r}")
         if self.override_dir is not None and not self.override_dir.is_dir():
             raise SettingError(f"PORTKERNEL_OVERRIDE: expected a folder, got {str(self.override_dir)!r}, which is none")
+
+
+    @property
+    def tune_seconds(self) -> float | None:
+        """The time that measuring a kernel may take: 0 where nothing is measured, None where there is no limit."""
+        budget = _BUDGET.fullmatch(self.tune)
+        return float(budget[1]) if budget else None if self.tune == "full" else 0.0
 
 
 def _flag(value: str) -> bool:
@@ -97,11 +109,12 @@ def from_environment(env: dict[str, str]) -> Config:
         return env.get(f"PORTKERNEL_{name}", "")
 
     cache = env.get("PORTKERNEL_CACHE_DIR")
+    cache_dir = _default_cache_dir(env) if cache is None else _path(cache)
     return Config(
         backend=text("BACKEND") or None,
         device=text("DEVICE") or None,
         strict=_flag(text("STRICT")),
-        cache_dir=_default_cache_dir(env) if cache is None else _path(cache),
+        cache_dir=cache_dir,
         dump_dir=_path(text("DUMP")),
         override_dir=_path(text("OVERRIDE")),
         verify=_flag(text("VERIFY")),
@@ -110,10 +123,16 @@ def from_environment(env: dict[str, str]) -> Config:
         opencl_schedule=text("SCHEDULE") or None,
         numpy_chunk_bytes=_number("NUMPY_CHUNK", text("NUMPY_CHUNK"), int, 64 << 20),
         tune=text("TUNE") or "off",
+        tune_dir=_path(text("TUNE_DIR")) or (cache_dir / "tuned" if cache_dir is not None else None),
     )
 
 
 _current: ContextVar[Config] = ContextVar("portkernel_config", default=from_environment(dict(os.environ)))  # noqa: B039  # a Config is frozen
+
+
+_MANY = 256
+_same: dict[Config, Config] = {}
+"""Equal settings are one object, so that what was compiled under some is found by identity when they are in force again."""
 
 
 def get() -> Config:
@@ -127,7 +146,8 @@ def override(**changes: object) -> Iterator[Config]:
 
     Raises :class:`~portkernel.errors.SettingError` for a value that a setting does not take.
     """
-    token = _current.set(replace(_current.get(), **changes))  # type: ignore[arg-type]  # names are checked by replace
+    made = replace(_current.get(), **changes)  # type: ignore[arg-type]  # names are checked by replace
+    token = _current.set(_same.setdefault(made, made) if len(_same) < _MANY else _same.get(made, made))
     try:
         yield _current.get()
     finally:

@@ -123,6 +123,10 @@ class GridError(LaunchError):
     """An empty, negative or too large grid."""
 
 
+class CaptureError(LaunchError):
+    """A function that does more than launch kernels, so that its launches alone would not repeat it."""
+
+
 # --- what a target cannot do --------------------------------------------------------------------------------
 
 
@@ -146,8 +150,20 @@ class UnknownTargetError(TargetError):
     """No target profile of that name."""
 
 
+class ProfileError(TargetError):
+    """A target profile that cannot be read: an unknown key, a value of the wrong kind."""
+
+
 class UnknownBackendError(TargetError):
     """No backend of that name."""
+
+
+class UnknownOperatorError(PortkernelError, LookupError):
+    """No operator of that name in ``portkernel.ops``."""
+
+
+class UncoveredOperatorError(PortkernelError):
+    """A model has a node that portkernel has no operator for, and no fallback was allowed."""
 
 
 # --- what a machine lacks, what a compiler says -------------------------------------------------------------
@@ -159,6 +175,10 @@ class MissingDependencyError(PortkernelError):
 
 class NoDeviceError(PortkernelError):
     """The package is there, but no device."""
+
+
+class ForkError(NoDeviceError):
+    """A child process made by fork, whose parent had opened devices: their driver's threads did not come along."""
 
 
 class CompilerError(PortkernelError):
@@ -184,6 +204,10 @@ class SettingError(PortkernelError):
 
 class StageError(PortkernelError):
     """A file in the folder of overrides that cannot take the place of its stage."""
+
+
+class GradientError(PortkernelError):
+    """A gradient was asked for of an operator that has none, such as a gradient itself."""
 
 
 class FallbackError(PortkernelError):

@@ -22,10 +22,11 @@ LAYERS: dict[str, int] = {
     "tune": 6, "catalog": 6,
     "kernels": 7,
     "ops": 8,
-    "testing": 9, "integrations": 9, "coverage": 9,
-    "bench": 10,
-    "cli": 11,
-    "__main__": 12,
+    "testing": 9, "integrations": 9,
+    "coverage": 10,
+    "bench": 11,
+    "cli": 12,
+    "__main__": 13,
 }  # fmt: skip
 LEAVES = 0
 """Modules of this layer are one group: they may import each other."""
@@ -34,6 +35,8 @@ PUBLIC_FROM = 7
 
 DEVICE_PACKAGES = frozenset({"cupy", "cupyx", "pyopencl", "triton", "torch"})
 DEVICE_HOME = "runtime"
+FRAMEWORKS: dict[tuple[str, ...], str] = {("integrations", "torch"): "torch"}
+"""A framework's package is also imported where programs written for it are met."""
 NAMES = frozenset(
     {
         "cuda", "opencl", "triton", "hip", "musa", "metal", "sycl",
@@ -88,7 +91,8 @@ def check_imports(path: str, parts: tuple[str, ...], tree: ast.AST) -> Iterator[
         yield Finding(path, 1, f"{ROOT}.{own} has no layer: give it one in {Path(__file__).name}")
         return
     for line, target in imported(tree, package):
-        if target[0] in DEVICE_PACKAGES and own != DEVICE_HOME:
+        home = FRAMEWORKS.get(parts[1:3])
+        if target[0] in DEVICE_PACKAGES and own != DEVICE_HOME and target[0] != home:
             yield Finding(path, line, f"imports {target[0]}: device packages belong in {ROOT}/{DEVICE_HOME}/")
         if target[0] != ROOT:
             continue

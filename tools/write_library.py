@@ -18,24 +18,21 @@ from write_operators import DOCS, description, page_with
 from portkernel import catalog
 
 FAMILIES: dict[str, tuple[str, ...]] = {
-    "products": ("matmul",),
+    "products": ("matmul", "determinant"),
     "attention": ("attention",),
     "convolution": ("conv",),
     "pooling": ("pooling",),
     "reductions": ("reduce", "variance", "arg_reduce", "logsumexp"),
     "softmax": ("softmax",),
     "normalisation": ("layer_norm", "rms_norm", "group_norm", "batch_norm"),
-    "elementwise": ("elementwise", "functions"),
-    "indexing": ("gather", "embedding", "scatter"),
-    "copies": ("pad",),
+    "elementwise": ("elementwise", "functions", "trigonometry"),
+    "indexing": ("gather", "embedding", "scatter", "put", "resample", "suppress"),
+    "copies": ("pad", "fill", "triangle"),
     "scans": ("cumsum",),
     "sorting": ("sort",),
 }
 SHARED = {"fold", "axes"}
 """Modules whose functions serve those of other modules and take no array of a user's."""
-OPERANDS = {
-    "arctan2": "y, x", "clip": "x, low, high", "where": "condition, x, y",
-}  # fmt: skip
 ROUTE = ("backend", "device")
 Function = Callable[..., object]
 
@@ -56,7 +53,7 @@ def home(value: Function) -> str:
     return value.__module__.removeprefix(catalog.package().__name__ + ".").partition(".")[0]
 
 
-def parameters(name: str, found: Function) -> str:
+def parameters(found: Function) -> str:
     """The parameters without annotations, and without ``backend`` and ``device``, which all functions take."""
     shown: list[str] = []
     is_keyword = False
@@ -67,11 +64,7 @@ def parameters(name: str, found: Function) -> str:
             is_keyword = True
             shown.append("*")
         plain = str(p.replace(annotation=inspect.Parameter.empty))
-        if p.kind is p.VAR_POSITIONAL:
-            is_keyword = True
-            count = inspect.getclosurevars(found).nonlocals.get("count")
-            if count:
-                plain = OPERANDS.get(name, ", ".join("xyz"[:count])) + ", *"
+        is_keyword = is_keyword or p.kind is p.VAR_POSITIONAL
         shown.append(plain)
     return ", ".join(shown)
 
@@ -89,9 +82,9 @@ def section(modules: tuple[str, ...]) -> str:
         parts.append(f"From `portkernel.kernels.{module}`:\n")
         for name, function in found:
             if not is_made(function):
-                title = f"#### `{name}({parameters(name, function)})` {{#{module}-{name}}}"
+                title = f"#### `{name}({parameters(function)})` {{#{module}-{name}}}"
                 parts.append(f"{title}\n\n{description(function)}\n")
-        lines = [f"* `{n}({parameters(n, f)})`: {description(f)}" for n, f in found if is_made(f)]
+        lines = [f"* `{n}({parameters(f)})`: {description(f)}" for n, f in found if is_made(f)]
         if lines:
             head = f"All with `{', '.join(made_options(found))}`:"
             parts.append("\n".join([head, "", *(re.sub(r", \*, .*?\)`: ", ")`: ", line) for line in lines), ""]))

@@ -23,7 +23,9 @@ THIN = 1
 SKINNY = 16
 """Up to so many rows or columns, the other operand is read in the order in which it lies in memory."""
 LONG = 1024
-"""Terms from which on a program of ``matmul_rows`` has work enough in one row."""
+"""Terms from which on a program of ``matmul_rows`` has work enough in a few rows."""
+LONG_ROWS = (4, 32)
+"""BM and BK for those: so few partial sums stay in registers, and four rows share what is read of the vector."""
 PRECISIONS = ("ieee", "tf32")
 
 
@@ -259,7 +261,7 @@ def _launch_one(p: Product) -> None:
     else:
         grid = lambda meta: (matrices * splits * pk.cdiv(m, meta["BM"]),)  # noqa: E731
         if depth >= LONG:
-            constants["BM"] = 1
+            constants |= {"BM": min(LONG_ROWS[0], pk.next_power_of_2(m)), "BK": LONG_ROWS[1]}
         rows_kernel[grid](a, p.b.swap().array(), *operands, first, *numbers, N=n, **constants)
     if splits > 1:
         rest = tuple(

@@ -48,12 +48,12 @@ def columns_kernel(
     FUSED: pk.constexpr[Fused] = NOTHING,
     DTYPE: pk.constexpr[pk.DType | None] = None,
     SPLITS: pk.constexpr[int] = 1,
-    BK: pk.constexpr[int] = pk.auto(1, 16),
+    BK: pk.constexpr[int] = 4,
     BN: pk.constexpr[int] = pk.auto(128, 4096),
 ):  # fmt: skip
     """As ``matmul``, for a ``(…, M, K)`` with few rows and b ``(…, K, N)`` whose rows lie in order in memory.
 
-    Rows of b, weighted by the elements of a, are added up. Grid: (matrices · SPLITS · cdiv(N, BN),).
+    Rows of b, weighted by the elements of a, are added up, BK of them at a time. Grid: (matrices · SPLITS · cdiv(N, BN),).
     """
     t = pk.program_id(0)
     part, t = (t % SPLITS, t // SPLITS) if SPLITS > 1 else (0, t)
@@ -61,13 +61,13 @@ def columns_kernel(
     batch, j = batch_of(t // wide, b, b.ndim - 2), t % wide
     steps = pk.cdiv(a.shape[-1], BK)
     share = pk.cdiv(steps, SPLITS)
-    acc = pk.zeros((M, BK, BN), dot_accumulator(DTYPE or a.dtype))
+    acc = pk.zeros((M, BN), dot_accumulator(DTYPE or a.dtype))
     for k in range(part * share, pk.minimum(part * share + share, steps)):
-        left = shared(block(a, (*batch, 0, k), M, BK), DTYPE).astype(acc.dtype)
-        right = shared(block(b, (*batch, k, j), BK, BN), DTYPE).astype(acc.dtype)
-        acc = acc + left[:, :, None] * right[None, :, :]
-    total = acc.sum(axis=1, dtype=acc.dtype)
+        for r in pk.static_range(BK):
+            left = shared(block(a, (*batch, 0, k * BK + r), M, 1), DTYPE).astype(acc.dtype)
+            right = shared(block(b, (*batch, k * BK + r, j), 1, BN), DTYPE).astype(acc.dtype)
+            acc = acc + left * right
     if SPLITS > 1:
-        put(out, (part, *batch, 0, j), total)
+        put(out, (part, *batch, 0, j), acc)
     else:
-        finish(total, scale, bias, residual, out, alpha, beta, (*batch, 0, j), FUSED)
+        finish(acc, scale, bias, residual, out, alpha, beta, (*batch, 0, j), FUSED)

@@ -17,6 +17,8 @@ BUILTIN: dict[str, str] = {
     "opencl": "portkernel.backends.opencl:OpenCLBackend",
     "triton": "portkernel.backends.triton:TritonBackend",
     "cuda": "portkernel.backends.cuda:CudaBackend",
+    "hip": "portkernel.backends.hip:HipBackend",
+    "musa": "portkernel.backends.musa:MusaBackend",
 }
 """Module and class of our own backends. Other packages add theirs as entry points ``portkernel.backends``."""
 

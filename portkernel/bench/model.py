@@ -34,17 +34,21 @@ class Case:
     quick: bool = False
 
 
-Peer = Literal["numpy", "torch", "fastest"]
+Peer = Literal["numpy", "torch", "fastest", "clblast", "fp32"]
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Cases that share a peer. ``aim`` is the geometric mean of speeds wanted, ``dtype`` the one whose peak counts."""
+    """Cases that share a peer. ``dtype`` is the one whose peak counts.
+
+    ``bars`` are the geometric means of speeds wanted, by the place that :mod:`portkernel.runtime.identity` names; a suite
+    without one only reports.
+    """
 
     name: str
     title: str
     peer: Peer
-    aim: float
+    bars: Mapping[str, float]
     cases: tuple[Case, ...]
     dtype: str = "float32"
 

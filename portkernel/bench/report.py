@@ -6,15 +6,19 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..coverage.report import duration
+from ..coverage.outputs.words import duration
 from .model import Interval, Peaks, Result, Suite, against, geometric_mean, share_of_peak
 from .run import Report, decode_result
+
+if TYPE_CHECKING:
+    from .overhead import Overhead
 
 COLUMNS = ("suite", "case", "time", "peer", "speed", "95 %", "of shortest", "of peak")
 _LEGEND = (
@@ -83,6 +87,12 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
+def _bar(suite: Suite, report: Report, text: str) -> str:
+    """``text`` with the speed that is wanted of the suite on the report's device; empty where none is."""
+    bar = suite.bars.get(report.place)
+    return "" if bar is None else text.format(f"{bar:g}")
+
+
 def facts(report: Report) -> str:
     """Where and with what it was measured, in one line."""
     peaks = ", ".join(f"{dtype} {value / 1e9:.0f} GFLOP/s" for dtype, value in report.peaks.flops.items())
@@ -112,7 +122,7 @@ def print_report(report: Report, suites: Mapping[str, Suite], out: Console, base
         suite = mean.suite
         out.print(
             f"[bold]{suite.name}[/]: geometric mean [bold]{_number(mean.speed)}[/] of {suite.peer} over {mean.count} of "
-            f"{mean.total} cases, {_number(mean.shortest)} by shortest runs (bar {suite.aim:g})"
+            f"{mean.total} cases, {_number(mean.shortest)} by shortest runs{_bar(suite, report, ' (bar {})')}"
         )
     for line in (facts(report), *_LEGEND):
         out.print(f"[dim]{escape(line)}[/]")
@@ -131,7 +141,7 @@ def to_markdown(report: Report, suites: Mapping[str, Suite]) -> str:
     lines += ["", "| suite | peer | bar | geometric mean | cases | by shortest runs |", "|---|---|---|---|---|---|"]
     for m in means(report, suites):
         numbers = f"{_number(m.speed)} | {m.count} of {m.total} | {_number(m.shortest)}"
-        lines.append(f"| {m.suite.name} | {m.suite.peer} | {m.suite.aim:g} | {numbers} |")
+        lines.append(f"| {m.suite.name} | {m.suite.peer} | {_bar(m.suite, report, '{}') or '–'} | {numbers} |")
     return "\n".join([*lines, "", *(f"* {line}" for line in _LEGEND)]) + "\n"
 
 
@@ -145,3 +155,24 @@ def from_json(text: str) -> Report:
     fields["peaks"] = Peaks(**fields["peaks"])
     fields["results"] = tuple(decode_result(r) for r in fields["results"])
     return Report(**fields)
+
+
+def print_overhead(found: Overhead, out: Console) -> None:
+    """The ways to make one launch, and the parts of what they add to it."""
+    names = list(dict.fromkeys(part for r in found.rows for part in r.parts))
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"One launch on {found.device} ({found.machine}, {found.day}), microseconds"
+    )
+    table.add_column("call")
+    for name in ("time", "above the driver", "budget", *names):
+        table.add_column(name, justify="right")
+    for r in found.rows:
+        shown = ["" if n not in r.parts else f"{r.parts[n]:.2f}" for n in names]
+        budget = "" if r.budget is None else f"{r.budget:.0f}"
+        table.add_row(escape(r.name), f"{r.wall:.1f}", f"{r.above:.1f}", budget, *shown)
+    out.print(table)
+    out.print("above the driver: CPU time of the calling thread, less that of the driver's two calls.")
+    wall, cpu = found.first_use
+    out.print(
+        f"import portkernel and a first call, compiled before: {wall:.0f} ms, of them {cpu:.0f} ms CPU (budget 100 ms)"
+    )

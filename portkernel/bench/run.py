@@ -8,7 +8,7 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ..coverage.run import machine_name
+from ..coverage.provenance import machine_name
 from .model import Interval, Peaks, Result, Suite
 from .process import Child
 
@@ -26,6 +26,8 @@ class Report:
     versions: Mapping[str, str]
     peaks: Peaks
     results: tuple[Result, ...] = field(default=())
+    place: str = ""
+    """Which implementation the device belongs to: bars are stated for each."""
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -82,4 +84,5 @@ def bench(
         versions(),
         Peaks(facts.get("flops", {}), facts.get("bandwidth", 0.0)),
         tuple(results),
+        str(facts.get("place", "")),
     )

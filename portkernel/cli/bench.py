@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ from ..bench import picture, report
 from ..bench.run import Report
 from ..bench.run import bench as measure
 from ..bench.suites import SUITES
-from ..coverage.report import console
+from ..coverage.outputs.terminal import console
 from ..errors import PortkernelError
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -27,7 +28,7 @@ def _read(path: Path | None) -> Report | None:
         raise click.BadParameter(f"expected a file that bench --json wrote, got {path} ({error})") from None
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--suite", "names", default="", help=f"Only these, separated by commas: {', '.join(SUITES)}.")
 @click.option("--device", default=None, help="Part of a device's name or of its platform's.")
 @click.option("--quick", is_flag=True, help="A few cases of each suite, a short time each.")
@@ -39,7 +40,9 @@ def _read(path: Path | None) -> Report | None:
 @click.option("--markdown", "markdown_file", type=_FILE, help="Also write the table as Markdown.")
 @click.option("--picture", "picture_file", type=_FILE, help="Also draw the speeds: an SVG or PNG file.")
 @click.option("--baseline", type=_OLD, help="Compare with a JSON file of an earlier run.")
+@click.pass_context
 def bench(
+    context: click.Context,
     names: str,
     device: str | None,
     quick: bool,
@@ -54,6 +57,8 @@ def bench(
 
     Exits with status 1 if a case failed.
     """
+    if context.invoked_subcommand is not None:
+        return
     chosen = [part.strip() for part in names.split(",") if part.strip()] or list(SUITES)
     for name in chosen:
         if name not in SUITES:
@@ -83,3 +88,20 @@ def bench(
             raise click.ClickException(str(error)) from None
     if any(r.failure for r in found.results):
         raise SystemExit(1)
+
+
+@bench.command()
+@click.option("--device", default=None, help="Part of a device's name or of its platform's.")
+@click.option("--seconds", default=3.0, show_default=True, help="Time for all contestants together.")
+@click.option("--json", "json_file", type=_FILE, help="Also write everything that was measured, as JSON.")
+def overhead(device: str | None, seconds: float, json_file: Path | None) -> None:
+    """Time one small launch made by the driver, a kernel, an operator and a capture, and print what each adds."""
+    from ..bench.overhead import measure as measure_overhead
+
+    try:
+        found = measure_overhead(device, seconds)
+    except PortkernelError as error:
+        raise click.ClickException(str(error)) from None
+    report.print_overhead(found, console())
+    if json_file is not None:
+        json_file.write_text(json.dumps(found.fields(), indent=1) + "\n", encoding="utf-8")

@@ -1,85 +1,254 @@
-"""``portkernel coverage``: every kernel on every backend."""
+"""``portkernel coverage``: every operator on every backend, device and compiler of this machine."""
 
 from __future__ import annotations
 
+import json
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from click.core import ParameterSource
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .. import catalog
-from ..coverage import report as reports
-from ..coverage.model import Step
-from ..coverage.plan import ROUTES
-from ..coverage.run import cover
+from .. import config
+from ..backends import names as backend_names
+from ..coverage import baseline as baselines
+from ..coverage.document import from_document
+from ..coverage.journal import Journal
+from ..coverage.model import Report, Row, Step
+from ..coverage.outputs import FORMATS, SUFFIX, render
+from ..coverage.outputs.markdown import to_compact, write_between_markers
+from ..coverage.outputs.summary import to_summary
+from ..coverage.outputs.terminal import console, print_report
+from ..coverage.places import ROUTES
+from ..coverage.plan import Depth, Selection
+from ..coverage.pool import ask
+from ..coverage.rows import all_rows
+from ..coverage.run import Options, Run
 from ..dtypes import BY_NAME
+from ..errors import PortkernelError, SettingError
+from . import program as programs
 
-PLAIN_EVERY = 50
-"""Steps between two lines of progress where there is no terminal to draw a bar on."""
+PLAIN_EVERY = 10
+"""Percent between two lines of progress where there is no terminal to draw a bar on."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_FILES = ("formats", "files", "update", "summary", "baseline")
+_JUDGING = ("details", "fail-on", "fail-under")
+"""Options, besides those of files, that a report that was read takes as well."""
+_OLD = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-def _names(known: list[str], what: str, text: str) -> tuple[str, ...]:
-    """The comma-separated names of ``text``, all of them ``known``."""
-    chosen = tuple(part.strip() for part in text.split(",") if part.strip())
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _check(chosen: tuple[str, ...], known: set[str], what: str) -> None:
     for name in chosen:
         if name not in known:
-            raise click.BadParameter(f"expected {what} among {', '.join(known)}, got {name!r}")
-    return chosen
+            shown = ", ".join(sorted(known)[:40])
+            raise click.BadParameter(f"expected {what} among {shown}{' …' if len(known) > 40 else ''}, got {name!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """What is written besides the table on the terminal."""
+
+    formats: tuple[str, ...]
+    files: tuple[Path, ...]
+    update: Path | None
+    summary: Path | None
+    details: bool
+
+    def pairs(self) -> list[tuple[str, Path | None]]:
+        """Format and file: each ``--output`` takes the ``--format`` at its place, else the one its suffix names."""
+        found: list[tuple[str, Path | None]] = []
+        for i, file in enumerate(self.files):
+            form = self.formats[i] if i < len(self.formats) else SUFFIX.get(file.suffix, "")
+            if not form:
+                raise click.BadParameter(f"expected a suffix among {', '.join(SUFFIX)} or --format, got {str(file)!r}")
+            found.append((form, file))
+        return [*found, *((form, None) for form in self.formats[len(self.files) :])]
+
+    def write(self, report: Report) -> None:
+        pairs = self.pairs()
+        if all(file is not None for _, file in pairs):
+            print_report(report, console(), self.details)
+        for form, file in pairs:
+            text = render(report, form)
+            if file is None:
+                click.echo(text, nl=False)
+            else:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
+                click.echo(f"{form}: {file}", err=True)
+        if self.update is not None:
+            write_between_markers(self.update, to_compact(report))
+        if self.summary is not None:
+            self.summary.write_text(to_summary(report, report.comparison), encoding="utf-8")
 
 
 @click.command()
-@click.option("--kernels", default="", help="Only these, separated by commas.")
-@click.option("--backends", default="", help="Only these, separated by commas.")
+@click.option(
+    "--ops", default="", help="Only these operators, or rows such as matmul[transposed]; separated by commas."
+)
 @click.option("--dtypes", default="", help="Only these, separated by commas.")
-@click.option("--quick", is_flag=True, help="One dtype of each kernel, one architecture of each backend.")
-@click.option("--cases", default=3, show_default=True, help="Cases of each kernel to check; 0 for all.")
-@click.option("--workers", default=2, show_default=True, help="Worker processes; measurements always run alone.")
-@click.option("--seconds", default=60.0, show_default=True, help="Limit for each step of each cell.")
-@click.option("--json", "json_file", type=_FILE, help="Also write everything that was found, as JSON.")
-@click.option("--markdown", "markdown_file", type=_FILE, help="Also write the table as Markdown.")
-@click.option("--update", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="Write the Markdown table between the markers of this file, such as README.md.")  # fmt: skip
-def coverage(
-    kernels: str,
-    backends: str,
-    dtypes: str,
-    quick: bool,
-    cases: int,
-    workers: int,
-    seconds: float,
-    json_file: Path | None,
-    markdown_file: Path | None,
-    update: Path | None,
-) -> None:
-    """Run, compile or emit every kernel for every backend, compare with NumPy, and print one table.
+@click.option("--backends", default="", help="Only these, or columns such as opencl/pocl; separated by commas.")
+@click.option("--cell", "cells", multiple=True, help="Only this cell: its test id. Repeatable.")
+@click.option(
+    "--from",
+    "source",
+    type=_OLD,
+    help="Nothing is run: an earlier report (JSON), in other formats or against a baseline.",
+)
+@click.option("--target", default="", help="Nothing is run: what could be emitted for this target profile.")
+@click.option("--model", help="A program in place of our operators: .onnx, .pt2, or package.module:factory. It is run.")
+@click.option(
+    "--dim", "dims", multiple=True, metavar="NAME=N", help="Size of an open dimension of --model. Repeatable."
+)
+@click.option(
+    "--scan", type=click.Path(exists=True, path_type=Path), help="The GPU kernels of a source tree; none runs."
+)
+@click.option("--quick", is_flag=True, help="Under a minute: the plain call on one dtype, no times.")
+@click.option("--full", is_flag=True, help="Every variant on every dtype and every architecture, all cases.")
+@click.option("--cases", default=3, show_default=True, help="Cases of each cell to check; 0 for all.")
+@click.option("--workers", default=2, show_default=True, help="Worker processes; times are always taken alone.")
+@click.option("--seconds", default=60.0, show_default=True, help="Limit for each step; beyond it the cell is wrong.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(1),
+    help="Seconds for the whole: 50 with --quick, 165 without, no end with --full.",
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(list(FORMATS)),
+    help="Repeatable; without --output to standard output.",
+)
+@click.option(
+    "--output", "files", multiple=True, type=_FILE, help="Repeatable: the report to a file, by its suffix or --format."
+)
+@click.option("--details", is_flag=True, help="A line for each cell on the terminal.")
+@click.option("--update", type=_OLD, help="Write a table between the markers of this file, such as README.md.")
+@click.option("--baseline", type=_OLD, help="Compare with an earlier report.")
+@click.option("--summary", type=_FILE, help="Write Markdown for a pull request.")
+@click.option(
+    "--fail-on", multiple=True, type=click.Choice(list(baselines.CONDITIONS)), help="Repeatable; wrong if not given."
+)
+@click.option("--fail-under", type=float, help="Percent of our operators that must be covered on every column tried.")
+@click.option("--resume", is_flag=True, help="Go on with the run that was interrupted.")
+def coverage(**options: Any) -> None:
+    """Run, interpret or compile every operator everywhere, compare with NumPy, and say on what evidence each cell stands.
 
-    Exits with status 1 if a result missed its bound, or a step failed, crashed or hung.
+    Exits with 0 if all is well, 1 for wrong cells, 3 for a regression, 4 below --fail-under, 5 for untested cells (if
+    --fail-on asks for it), 130 after Ctrl-C, which keeps what was measured; 2 for a mistake in the options.
     """
-    entries = catalog.all_entries()
-    wanted = _names([e.name for e in entries], "kernels", kernels)
-    chosen_backends = _names([r.backend for r in ROUTES], "backends", backends)
-    chosen_dtypes = _names(list(BY_NAME), "dtypes", dtypes)
-    out = reports.console()
-    columns = (TextColumn("{task.description:<44}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    if options["model"] or options["scan"]:
+        programs.report(options)
+        return
+    outputs = Outputs(options["formats"], options["files"], options["update"], options["summary"], options["details"])
+    outputs.pairs()  # a mistake there is said before the run, not after it
+    try:
+        before = baselines.read(options["baseline"]) if options["baseline"] else None
+        rows = all_rows()
+        selection = _selection(options, rows)
+        report = _report(options, rows, selection)
+    except PortkernelError as error:
+        raise click.UsageError(str(error)) from None
+    partial = bool(selection.operators or selection.dtypes or selection.backends or selection.cells)
+    if before is not None:
+        report = replace(report, comparison=baselines.compare(before, report, partial))
+    comparison = report.comparison
+    outputs.write(report)
+    if comparison is not None:
+        click.echo(f"against the baseline: {comparison.counts()}", err=True)
+        for change in comparison.regressed:
+            click.echo(f"regressed: {change}", err=True)
+    status, reasons = baselines.verdict(report, comparison, options["fail_on"] or ("wrong",), options["fail_under"])
+    for why in reasons:
+        click.echo(f"coverage: {why}", err=True)
+    sys.exit(status)
+
+
+def _selection(options: dict[str, Any], rows: tuple[Row, ...]) -> Selection:
+    operators, dtypes, backends = (_names(options[name]) for name in ("ops", "dtypes", "backends"))
+    _check(operators, {row.name for row in rows} | {row.id for row in rows}, "operators")
+    _check(dtypes, set(BY_NAME), "dtypes")
+    known = set(backend_names()) if options["target"] else {r.backend for r in ROUTES}
+    _check(tuple(b.partition("/")[0] for b in backends), known, "backends")
+    if options["quick"] and options["full"]:
+        raise click.UsageError("expected --quick or --full, got both")
+    depth = Depth.QUICK if options["quick"] else Depth.FULL if options["full"] else Depth.USUAL
+    cases = 0 if depth is Depth.FULL else options["cases"]
+    return Selection(operators, dtypes, backends, options["cells"], depth, cases)
+
+
+def _report(options: dict[str, Any], rows: tuple[Row, ...], selection: Selection) -> Report:
+    """Read, judged or measured, as the options say."""
+    if not options["source"]:
+        return _static(options["target"], rows, selection) if options["target"] else _measured(options, rows, selection)
+    others = [option for option in _given() if option.partition("=")[0][2:] not in ("source", *_JUDGING)]
+    if others:
+        raise click.UsageError(f"expected no other choice of cells with --from, got {' '.join(others)}")
+    return _read(options["source"])
+
+
+def _read(path: Path) -> Report:
+    """An earlier report."""
+    try:
+        return from_document(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingError(
+            f"--from: expected a report, got {path} ({type(error).__name__}: {error})",
+            hint="portkernel coverage --output report.json writes one",
+        ) from None
+
+
+def _static(target: str, rows: tuple[Row, ...], selection: Selection) -> Report:
+    """The report on a target profile: nothing runs."""
+    from ..coverage.static import static_report
+
+    return static_report(target, rows, selection)
+
+
+def journal_path() -> Path:
+    """Where an interrupted run is kept."""
+    folder = config.get().cache_dir or Path(".")
+    return folder / "coverage" / "journal.jsonl"
+
+
+def _given() -> tuple[str, ...]:
+    """The options that the user wrote, for the record: results may depend on them, files written do not."""
+    context = click.get_current_context()
+    given = [n for n in context.params if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
+    return tuple(f"--{n.replace('_', '-')}={context.params[n]}" for n in given if n not in _FILES)
+
+
+def _measured(options: dict[str, Any], rows: tuple[Row, ...], selection: Selection) -> Report:
+    """The report of a run, whole or up to Ctrl-C."""
+    out = console()
+    journal = Journal(journal_path(), options["resume"])
+    budget = selection.depth.value if options["budget"] is None else options["budget"]
+    settings = Options(options["workers"], options["seconds"], budget, _given())
+    run = Run(rows, ask(), selection, journal, settings)
+    columns = (TextColumn("{task.description:<48}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+               TextColumn("left:"), TimeRemainingColumn())  # fmt: skip
+    said = 0
     with Progress(*columns, console=out, transient=True) as bar:
-        task = bar.add_task("looking for devices", total=None)
+        task = bar.add_task("starting", total=1.0)
 
-        def progress(done: int, total: int, step: Step) -> None:
-            bar.update(task, completed=done, total=total, description=f"{step.kernel} {step.dtype} {step.backend}")
-            if not out.is_terminal and done % PLAIN_EVERY == 0:
-                click.echo(f"{done} of {total} steps", err=True)
+        def progress(done: float, step: Step) -> None:
+            nonlocal said
+            bar.update(task, completed=done, description=f"{step.mode} {step.id}"[:48])
+            percent = int(100 * done)
+            if not out.is_terminal and percent >= said + PLAIN_EVERY:
+                said = percent - percent % PLAIN_EVERY
+                click.echo(f"{said} %", err=True)
 
-        found = cover(
-            [e for e in entries if not wanted or e.name in wanted],
-            backends=chosen_backends, dtypes=chosen_dtypes, quick=quick, cases=cases, workers=workers, seconds=seconds, progress=progress,
-        )  # fmt: skip
-    reports.print_report(found, out)
-    if json_file is not None:
-        json_file.write_text(reports.to_json(found), encoding="utf-8")
-    if markdown_file is not None:
-        markdown_file.write_text(reports.to_markdown(found), encoding="utf-8")
-    if update is not None:
-        reports.write_between_markers(update, reports.to_markdown(found))
-    if found.failed:
-        raise SystemExit(1)
+        try:
+            run.perform(progress)
+        except KeyboardInterrupt:
+            click.echo("interrupted: what was measured is kept", err=True)
+    return run.report()

@@ -6,65 +6,36 @@ import dataclasses
 import json
 import platform
 import sys
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import click
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .. import config
-from ..coverage.plan import ROUTES
-from ..coverage.pool import Probe, ask
+from .. import backends, config
+from ..coverage.places import Found, look
+from ..coverage.pool import ask
+from ..runtime import survey
 
-_GPU = "a GPU with its driver; text can be emitted and compiled without"
-PACKAGES: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "numpy": (("numpy",), "pip install numpy", ""),
-    "opencl": (("pyopencl",), 'pip install "portkernel[cpu]"', 'pip install "portkernel[cpu]"'),
-    "triton": (("triton", "torch"), 'pip install "portkernel[triton]"', _GPU),
-    "cuda": (("cupy-cuda13x", "nvidia-cuda-nvrtc"), 'pip install "portkernel[cuda]"', _GPU),
+CAN = {
+    "run": "run kernels",
+    "interpret": "interpret its text on the CPU, slowly, and compile",
+    "compile": "emit and compile text",
+    "emit": "emit text",
 }
-"""The packages of each backend, the one command that adds them, and what gives it a device."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One backend on this machine. ``cure`` is the command that adds what is ``missing``."""
-
-    backend: str
-    versions: dict[str, str]
-    devices: tuple[str, ...]
-    missing: str
-    cure: str
-
-
-def installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
-def examine(backend: str, probe: Probe) -> Finding:
-    packages, command, device = PACKAGES.get(backend, ((), "", ""))
-    versions = {name: found for name in packages if (found := installed(name)) is not None}
-    absent = [name for name in packages if name not in versions]
-    if absent:
-        return Finding(backend, versions, probe.devices, f"packages {', '.join(absent)}", command)
-    if probe.devices:
-        return Finding(backend, versions, probe.devices, "", "")
-    return Finding(backend, versions, probe.interpreters, probe.error or "no device", probe.hint or device)
+_WIDTH = 150
 
 
 def environment() -> dict[str, str]:
     """Versions of what everything stands on, and where the cache is."""
     folder = config.get().cache_dir
     return {
-        "portkernel": installed("portkernel") or "not installed: running from the source tree",
+        "portkernel": survey.installed("portkernel") or "not installed: running from the source tree",
         "python": platform.python_version(),
-        "numpy": installed("numpy") or "",
-        "ml_dtypes": installed("ml_dtypes") or 'absent: pip install "portkernel[lowp]" for bfloat16 and float8',
+        "numpy": survey.installed("numpy") or "",
+        "ml_dtypes": survey.installed("ml_dtypes") or 'absent: pip install "portkernel[lowp]" for bfloat16 and float8',
+        "torch": survey.installed("torch") or "absent",
         "platform": platform.platform(),
         "cache": "off" if folder is None else str(folder),
     }
@@ -73,20 +44,53 @@ def environment() -> dict[str, str]:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def doctor(as_json: bool) -> None:
-    """Say what each backend has on this machine, what is missing, and the command that fixes it."""
-    probes = ask()
-    findings = [examine(route.backend, probes.get(route.backend, Probe())) for route in ROUTES]
+    """Say what each backend has on this machine, what is missing, and the command that fixes it.
+
+    Devices of other vendors are looked for by their query tools, their plug-ins for PyTorch and their compilers, where
+    those are installed; each is asked in a process of its own, with a time limit.
+    """
+    found = ask()
+    findings = [_finding(name, found[name] if name in found else _added(name)) for name in backends.names()]
+    seen = survey.sightings()
     if as_json:
-        everything = {"environment": environment(), "backends": [dataclasses.asdict(f) for f in findings]}
+        everything = {
+            "environment": environment(),
+            "backends": [dataclasses.asdict(f) for f in findings],
+            "vendors": [dataclasses.asdict(s) for s in seen],
+        }
         json.dump(everything, sys.stdout, indent=1)
         click.echo()
         return
     out = Console()
+    out = out if out.is_terminal else Console(width=_WIDTH)
     for name, text in environment().items():
         out.print(f"{name:<12}{escape(text)}")
-    table = Table("backend", "packages", "devices", "missing", "what to do")
+    table = Table("backend", "can here", "versions", "devices", "missing", "what to do", box=box.SIMPLE_HEAD)
     for f in findings:
-        packages = ", ".join(f"{name} {found}" for name, found in f.versions.items())
-        table.add_row(*(escape(text) for text in (f.backend, packages, "\n".join(f.devices), f.missing, f.cure)))
+        versions = "\n".join(f"{name} {number}" for name, number in f.versions.items())
+        cells = (f.backend, CAN[f.can], versions, "\n".join(f.devices), f.missing, f.cure)
+        table.add_row(*(escape(text) for text in cells))
     out.print(table)
+    if seen:
+        out.print(_vendors(seen))
+    else:
+        out.print("No vendor's tool, plug-in for PyTorch or compiler was found on this machine.")
     out.print("Text can be emitted for every backend without its packages; compiling and running need them.")
+
+
+def _finding(name: str, found: Found) -> survey.Finding:
+    return survey.examine(name, found.devices, found.interpreters, found.error, found.hint)
+
+
+def _added(name: str) -> Found:
+    """What the driver of a backend says that is not among those asked: one that only compiles, or another package's."""
+    return Found() if name in survey.NEEDS else look(name)
+
+
+def _vendors(seen: tuple[survey.Sighting, ...]) -> Table:
+    """What vendors' software shows, and how kernels get to the devices."""
+    table = Table("vendor", "seen by", "version", "devices", "profile", "routes", "problem", box=box.SIMPLE_HEAD)
+    for s in seen:
+        lists = ("\n".join(s.devices), "\n".join(s.profiles), "\n".join(s.routes))
+        table.add_row(*(escape(text) for text in (s.vendor, s.by, s.version, *lists, s.problem)))
+    return table

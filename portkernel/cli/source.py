@@ -7,14 +7,16 @@ from typing import Any
 import click
 
 from .. import catalog
-from ..coverage.worker import arguments, make_problem
+from ..coverage.trials import arguments, make_problem
 from ..dtypes import as_dtype
 from ..errors import PortkernelError
 
 
 @click.command()
 @click.argument("kernel")
-@click.option("--backend", required=True, help="numpy, opencl, triton, cuda, or one that another package adds.")
+@click.option(
+    "--backend", required=True, help="numpy, opencl, triton, cuda, hip, musa, or one that another package adds."
+)
 @click.option("--target", default=None, help="A target profile, such as nvidia-h100; by default the backend's own.")
 @click.option("--dtype", default=None, help="By default the first dtype of the kernel.")
 @click.option("--ir", "show_ir", is_flag=True, help="Print the tile IR instead.")

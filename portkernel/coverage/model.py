@@ -1,114 +1,267 @@
-"""What the coverage table is made of: cells, the steps that fill them, and the states they end in."""
+"""What the report is made of: rows, columns, the steps that are tried, and the cells that they fill."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import Enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .states import State
+
+KERNELS = "kernels/"
+"""The ids of kernels' rows begin with it."""
+Key = tuple[str, str, str]
+"""Row, dtype and column of a cell."""
 
 
-class State(Enum):
-    """How far a kernel got on a backend, on this machine. The order is from most to least evidence."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """An operator (or a kernel that no operator reaches) in one of its variants. ``variant`` is empty for the plain call."""
 
-    RUN = "run"
-    EMULATED = "run in emulation"
-    COMPILED = "compiled"
-    EMITTED = "emitted"
-    UNSUPPORTED = "not supported"
-    FAILED = "failed"
+    name: str
+    variant: str = ""
+    kind: str = "operator"
+    """``operator`` or ``kernel``."""
+    dtypes: tuple[str, ...] = ()
+    follows: str = ""
+    """Whose names and semantics it has: ``numpy`` or ``torch.nn.functional``."""
+    kernels: tuple[str, ...] = ()
+    aten: tuple[str, ...] = ()
+    onnx: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """``matmul``, ``matmul[transposed]``, ``kernels/matmul``: an operator and a kernel may have the same name."""
+        if self.kind == "kernel":
+            return KERNELS + self.name
+        return f"{self.name}[{self.variant}]" if self.variant else self.name
 
 
-LEGEND: dict[State, str] = {
-    State.RUN: "executed on the named device, every result within its bound",
-    State.EMULATED: "the emitted text executed by its language's interpreter on the CPU, results within their bounds",
-    State.COMPILED: "a device compiler accepted the text for the named architectures; nothing was executed",
-    State.EMITTED: "text was written; no compiler for it on this machine",
-    State.UNSUPPORTED: "the backend refuses this dtype or operation, and says so",
-    State.FAILED: "wrong result, error, crash, or no answer in time",
-}
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A place where kernels run, are interpreted, or are compiled for.
+
+    ``kind`` is ``device`` (executes), ``interpreter`` (executes the text on the CPU), ``compiler`` (compiles for
+    ``target``, runs nothing) or ``profile`` (static: see :mod:`.static`).
+    """
+
+    id: str
+    backend: str
+    kind: str
+    device: str = ""
+    """What ``device=`` of a launch takes, where something is launched."""
+    name: str = ""
+    """The device string, as its driver gives it."""
+    target: str = ""
+    arch: str = ""
+    driver: str = ""
+    compiler: str = ""
+
+    @property
+    def runs(self) -> bool:
+        return self.kind in ("device", "interpreter")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to try in a worker process. ``mode`` is run, emulate, compile or emit."""
+    """One thing to try in a worker process. ``mode`` is run, measure, compile or probe."""
 
-    kernel: str
+    row: str
     dtype: str
-    backend: str
+    column: Column
     mode: str
-    target: str = ""
-    label: str = ""
-    """What the table calls the place: a device, or an architecture for compile steps."""
     cases: int = 0
     """How many cases to check at most; 0 for all."""
+    kind: str = "operator"
+    explain: bool = False
+    """Whether to say what the kernels use: asked where a probe found a column short of precision."""
 
     @property
     def cell(self) -> tuple[str, str, str]:
-        return self.kernel, self.dtype, self.backend
+        return self.row, self.dtype, self.column.id
+
+    @property
+    def id(self) -> str:
+        """The test id: ``--cell`` takes it and tries that cell alone."""
+        return cell_id(*self.cell)
+
+    @property
+    def key(self) -> str:
+        """Identifies the step within a run."""
+        return f"{self.mode} {self.kind} {self.id}"
+
+
+def cell_id(row: str, dtype: str, column: str) -> str:
+    """``matmul[transposed]:float16@opencl/pocl``."""
+    return f"{row}:{dtype}@{column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """The largest errors over all cases. ``of_bound`` is a multiple of the bound of its element; ``bound`` is absolute.
+
+    ``relative`` and ``ulp`` are against the float64 reference, in units in the last place of the output's dtype; both
+    are 0 for exact results.
+    """
+
+    of_bound: float = 0.0
+    absolute: float = 0.0
+    relative: float = 0.0
+    ulp: float = 0.0
+    bound: float = 0.0
+    case: str = ""
+    cases: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a step came to. ``error`` is the largest error as a multiple of its bound; times are seconds."""
+    """What a step came to. Times are seconds; ``took`` is that of the whole step in its worker."""
 
     state: State
-    where: str = ""
     reason: str = ""
-    error: float | None = None
-    case: str = ""
-    cases: int = 0
+    errors: Errors | None = None
+    how: str = ""
+    """Of ``emulated``: by what."""
+    declared: str = ""
+    executed: str = ""
+    """Of ``degraded``: the declared and the executed dtype."""
+    to: str = ""
+    """Of ``fallback``: what computed instead."""
+    launches: Mapping[str, int] = field(default_factory=dict)
+    """The evidence: launches of our kernels on the column's backend, by kernel."""
+    route: str = ""
+    """The kernels of the first call with the sizes chosen for the device, and the device."""
+    uses: tuple[str, ...] = ()
+    """What the kernels consist of that a precision probe speaks of: ``dot``, ``accumulate``."""
     seconds: float | None = None
-    numpy_seconds: float | None = None
-    emulated: tuple[str, ...] = ()
+    peer: str = ""
+    peer_seconds: float | None = None
+    value: float | None = None
+    """Of a precision probe: the number that came out."""
     took: float = 0.0
-    """Seconds that the whole step took in its worker, start of the worker included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One kernel on one dtype on one backend: the outcomes of its steps, and what they add up to."""
+    """One row on one dtype on one column."""
 
-    kernel: str
+    row: str
     dtype: str
-    backend: str
-    outcomes: tuple[tuple[Step, Outcome], ...] = field(default=())
-
-    @property
-    def failures(self) -> tuple[tuple[Step, Outcome], ...]:
-        return tuple((s, o) for s, o in self.outcomes if o.state is State.FAILED)
+    column: str
+    outcome: Outcome
+    date: str = ""
 
     @property
     def state(self) -> State:
-        """FAILED if any step failed, else the state with most evidence."""
-        if self.failures:
-            return State.FAILED
-        order = list(State)
-        return min((o.state for _, o in self.outcomes), key=order.index, default=State.EMITTED)
+        return self.outcome.state
 
     @property
-    def measured(self) -> Outcome | None:
-        """The outcome that executed something, if one did."""
-        return next((o for _, o in self.outcomes if o.error is not None), None)
+    def key(self) -> tuple[str, str, str]:
+        return self.row, self.dtype, self.column
 
     @property
-    def reason(self) -> str:
-        """Why the state is not a better one."""
-        source = self.failures or tuple((s, o) for s, o in self.outcomes if o.state is self.state)
-        return next((o.reason for _, o in source if o.reason), "")
+    def id(self) -> str:
+        return cell_id(*self.key)
 
-    def describe(self) -> str:
-        """The state in words, with its devices and architectures."""
-        parts: list[str] = []
-        for state in State:
-            places = list(dict.fromkeys(o.where for _, o in self.outcomes if o.state is state))
-            shown = ", ".join(p for p in places if p)
-            if not places:
-                continue
-            if state is State.RUN:
-                parts.append(f"run on {shown}")
-            elif state is State.COMPILED:
-                parts.append(f"compiled for {shown}")
-            elif state is State.FAILED:
-                parts.append(f"FAILED{f' ({shown})' if shown else ''}")
-            else:
-                parts.append(state.value)
-        return "; ".join(parts)
+    @property
+    def ratio(self) -> float | None:
+        """Our time as a multiple of the peer's: below 1 is faster."""
+        ours, theirs = self.outcome.seconds, self.outcome.peer_seconds
+        return ours / theirs if ours and theirs else None
+
+    def timed(self, measured: Outcome) -> Cell:
+        """This cell with the times of a measurement."""
+        found = replace(self.outcome, seconds=measured.seconds, peer=measured.peer, peer_seconds=measured.peer_seconds)
+        return replace(self, outcome=found)
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What a precision probe found on a column, with a cold or a warm compile cache."""
+
+    column: str
+    probe: str
+    cache: str
+    declared: str
+    executed: str
+    value: float | None
+    expected: float
+    uses: str = ""
+    """Which cells of ``declared`` it speaks of: those that use this; all where empty."""
+    reason: str = ""
+
+    @property
+    def degraded(self) -> bool:
+        return self.executed not in ("", self.declared)
+
+
+@dataclass(frozen=True, slots=True)
+class Percentage:
+    """A share with its denominator in words. ``column`` is empty for that of all columns together."""
+
+    of: str
+    what: str
+    column: str
+    numerator: int
+    denominator: int
+
+    @property
+    def percent(self) -> float:
+        return 100.0 * self.numerator / self.denominator if self.denominator else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A cell whose state is another than before. ``before`` is None for a new one, ``after`` for one that is gone."""
+
+    key: Key
+    before: State | None
+    after: State | None
+    reason: str = ""
+
+    def __str__(self) -> str:
+        name = cell_id(*self.key)
+        before, after = (s.value if s is not None else "not there" for s in (self.before, self.after))
+        return f"{name}: {before} → {after}" + (f" ({self.reason})" if self.reason else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What changed. ``unmeasured`` were in the baseline and not measured now: no device, no compiler, left out."""
+
+    improved: tuple[Change, ...] = ()
+    regressed: tuple[Change, ...] = ()
+    new: tuple[Change, ...] = ()
+    gone: tuple[Change, ...] = ()
+    unmeasured: tuple[Change, ...] = ()
+
+    def counts(self) -> str:
+        names = ("improved", "regressed", "new", "gone")
+        text = ", ".join(f"{len(getattr(self, name))} {name}" for name in names)
+        return text + (f"; {len(self.unmeasured)} not measured here" if self.unmeasured else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that a run found. ``made`` says when, where, by which versions and from which commit."""
+
+    made: Mapping[str, object]
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+    cells: Sequence[Cell]
+    probes: Sequence[ProbeResult] = ()
+    percentages: Sequence[Percentage] = ()
+    missing: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Backends without a device here: why, and what would give them one."""
+    left_out: int = 0
+    """Cells of the rows, dtypes and columns that the run left out or did not reach: untested, and not among ``cells``."""
+    comparison: Comparison | None = None
+    """What changed since the baseline, where there was one."""
+
+    @property
+    def untested(self) -> int:
+        """How many cells were not tried, whatever the reason."""
+        return self.left_out + sum(c.state is State.UNTESTED for c in self.cells)
+
+    @property
+    def wrong(self) -> tuple[Cell, ...]:
+        return tuple(c for c in self.cells if c.state is State.WRONG)

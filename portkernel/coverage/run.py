@@ -2,89 +2,142 @@
 
 from __future__ import annotations
 
-import platform
+import math
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from pathlib import Path
 
-from ..catalog import Entry
-from .model import Cell, Outcome, State, Step
-from .plan import ROUTES, Plan, make_plan
-from .pool import ask, perform_all
+from ..errors import SettingError
+from . import places
+from .journal import Journal
+from .model import Cell, Column, Outcome, ProbeResult, Report, Row, Step
+from .percentages import percentages
+from .places import Found
+from .plan import Plan, Selection, make_plan
+from .pool import Batch, Pool
+from .probes import degrade, result
+from .provenance import made, now
+
+Progress = Callable[[float, Step], None]
+"""Called after each step with how far the run is, from 0 to 1, and the step."""
+TIMING = 0.15
+"""The share of the time that is kept for timing."""
+WEIGHT = {"run": 2, "compile": 4, "measure": 1, "probe": 2}
+"""About how long a step of a mode takes, relative to another."""
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """All cells, in the order of the catalogue, and where they come from."""
+class Options:
+    """How a plan is performed: ``seconds`` bounds each step, ``budget`` the whole; ``command`` are the options, for the record."""
 
-    cells: tuple[Cell, ...]
-    devices: Mapping[str, Sequence[str]]
-    machine: str
-    day: str
-    seconds: float = 0.0
-    """Wall time of the whole."""
-
-    @property
-    def failed(self) -> tuple[Cell, ...]:
-        return tuple(c for c in self.cells if c.state is State.FAILED)
+    workers: int = 2
+    seconds: float = 60.0
+    budget: float = math.inf
+    command: tuple[str, ...] = ()
 
 
-Progress = Callable[[int, int, Step], None]
+class Run:
+    """One run over ``rows``. :meth:`perform` may be interrupted; :meth:`report` says what was found until then."""
+
+    def __init__(
+        self, rows: Sequence[Row], found: Mapping[str, Found], selection: Selection, journal: Journal, options: Options
+    ) -> None:
+        self._start, self._clock = time.time(), time.perf_counter()
+        self._rows = [row for row in rows if selection.row(row)]
+        self._found, self._selection, self._journal, self._options = found, selection, journal, options
+        self._columns = places.columns(found)
+        self._outcomes: dict[str, tuple[Outcome, str]] = dict(journal.done)
+        self._scratch = tempfile.TemporaryDirectory(prefix="portkernel-coverage-")
+        self.plan: Plan = make_plan(self._rows, self._columns, selection, Path(self._scratch.name))
+        self.complete = False
+        unknown = set(selection.cells) - {s.id for s in self.plan.steps}
+        if unknown:
+            raise SettingError(
+                f"--cell: expected a cell of this machine, got {', '.join(sorted(unknown))}",
+                hint="a cell is called row:dtype@column, as matmul[transposed]:float16@opencl/pocl",
+            )
+
+    def perform(self, progress: Progress | None = None) -> None:
+        """Perform what is not done yet. KeyboardInterrupt leaves what was found in place and in the journal."""
+        total = sum(WEIGHT[s.mode] for s in self.plan.steps)
+        work = sum(WEIGHT[s.mode] for s in self.plan.steps if s.key in self._outcomes)
+
+        def done(step: Step, outcome: Outcome) -> None:
+            nonlocal work
+            date = now()
+            self._outcomes[step.key] = outcome, date
+            self._journal.note(step, outcome, date)
+            work += WEIGHT[step.mode]
+            if progress is not None:
+                spent = (time.perf_counter() - self._clock) / self._options.budget
+                progress(min(1.0, max(work / total, spent)), step)
+
+        try:
+            limit, end = self._options.seconds, self._clock + self._options.budget
+            Pool(self._left(self.plan.probes), 1, limit).run(done)
+            lying = {p.column for p in self._probes() if p.degraded}
+            enough = end - TIMING * self._options.budget if self.plan.measured and end < math.inf else end
+            Pool(self._left(self.plan.checked, lying), self._options.workers, limit, enough).run(done)
+            Pool(self._left(self._worth_measuring()), 1, limit, end).run(done)
+            self.complete = True
+        finally:
+            self._journal.close(all(s.key in self._outcomes for b in self.plan.checked for s in b.steps))
+            self._scratch.cleanup()
+
+    def _left(self, batches: Sequence[Batch], lying: set[str] = frozenset()) -> list[Batch]:  # type: ignore[assignment]
+        """What is not done yet; on columns that a probe caught, cells say what they use."""
+        left = [
+            replace(batch, steps=tuple(replace(s, explain=s.column.id in lying) for s in batch.steps if s.key not in self._outcomes))
+            for batch in batches
+        ]  # fmt: skip
+        return [batch for batch in left if batch.steps]
+
+    def _worth_measuring(self) -> list[Batch]:
+        """Only what was seen to be right is timed."""
+        right = {s.cell for s, (o, _) in self._known("run") if o.state.ran}
+        kept = [replace(b, steps=tuple(s for s in b.steps if s.cell in right)) for b in self.plan.measured]
+        return [batch for batch in kept if batch.steps]
+
+    def _known(self, *modes: str) -> list[tuple[Step, tuple[Outcome, str]]]:
+        return [(s, self._outcomes[s.key]) for s in self.plan.steps if s.mode in modes and s.key in self._outcomes]
+
+    def _probes(self) -> list[ProbeResult]:
+        return [result(s, o) for s, (o, _) in self._known("probe")]
+
+    def report(self) -> Report:
+        """Everything found so far; what was not reached is untested."""
+        cells = gather(self._rows, self._columns, self.plan, self._outcomes)
+        reachable = sum(len(batch.steps) for batch in self.plan.checked)
+        probes = self._probes()
+        cells = degrade(cells, probes)
+        seconds = time.perf_counter() - self._clock
+        shown = [c for c in self._columns if self._selection.column(c)]
+        return Report(
+            made=made(self._start, seconds, self.complete, self._options.command),
+            rows=self._rows,
+            columns=shown,
+            cells=cells,
+            probes=probes,
+            percentages=percentages(self._rows, shown, cells),
+            left_out=self.plan.left_out + reachable - len(cells),
+            missing=places.missing(self._found),
+        )
 
 
-def machine_name() -> str:
-    """The CPU, as the operating system names it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def cover(
-    entries: Sequence[Entry],
-    *,
-    backends: Sequence[str] = (),
-    dtypes: Sequence[str] = (),
-    quick: bool = False,
-    cases: int = 3,
-    workers: int = 2,
-    seconds: float = 60.0,
-    progress: Progress | None = None,
-) -> Report:
-    """Fill the table. ``progress(done, total, step)`` is called after each step; ``seconds`` bounds each of them."""
-    start = time.perf_counter()
-    devices = {name: found.devices for name, found in ask().items()}
-    plan = make_plan(entries, devices, backends, dtypes, quick, cases)
-    outcomes: dict[Step, Outcome] = {}
-
-    def done(step: Step, outcome: Outcome) -> None:
-        outcomes[step] = outcome
-        if progress is not None:
-            progress(len(outcomes), len(plan), step)
-
-    perform_all(plan.checked, workers, seconds, done)
-    perform_all(plan.measured, 1, seconds, done)
-    return Report(
-        gather(plan, outcomes), devices, machine_name(), date.today().isoformat(), time.perf_counter() - start
-    )
-
-
-def gather(plan: Plan, outcomes: Mapping[Step, Outcome]) -> tuple[Cell, ...]:
-    """One cell for each kernel, dtype and backend; a measurement joins the run that it measured."""
-    times = {s.cell: outcomes[s] for s, _ in plan.measured if outcomes[s].state is State.RUN}
-    grouped: dict[tuple[str, str, str], list[tuple[Step, Outcome]]] = {}
-    for step, _ in plan.checked:
-        outcome = outcomes[step]
+def gather(
+    rows: Sequence[Row], columns: Sequence[Column], plan: Plan, outcomes: Mapping[str, tuple[Outcome, str]]
+) -> tuple[Cell, ...]:
+    """A cell for each row, dtype and column that was reached, in that order; a measurement joins the run that it measured."""
+    times = {s.cell: outcomes[s.key][0] for b in plan.measured for s in b.steps if s.key in outcomes}
+    cells: list[Cell] = []
+    for step in (s for batch in plan.checked for s in batch.steps if s.key in outcomes):
+        outcome, date = outcomes[step.key]
+        cell = Cell(*step.cell, outcome, date)
         timed = times.get(step.cell)
-        if timed is not None and outcome.state is State.RUN:
-            outcome = replace(outcome, seconds=timed.seconds, numpy_seconds=timed.numpy_seconds)
-        grouped.setdefault(step.cell, []).append((step, outcome))
-    order = {(e, d): i for i, (e, d) in enumerate(dict.fromkeys((s.kernel, s.dtype) for s, _ in plan.checked))}
-    cells = [Cell(*key, tuple(found)) for key, found in grouped.items()]
-    routes = [route.backend for route in ROUTES]
-    return tuple(sorted(cells, key=lambda c: (order[c.kernel, c.dtype], routes.index(c.backend))))
+        cells.append(cell.timed(timed) if timed is not None and timed.state.ran and cell.state.ran else cell)
+    row_place = {row.id: i for i, row in enumerate(rows)}
+    column_place = {column.id: i for i, column in enumerate(columns)}
+    dtypes = {(row.id, d): i for row in rows for i, d in enumerate(row.dtypes)}
+    return tuple(sorted(cells, key=lambda c: (row_place[c.row], dtypes[c.row, c.dtype], column_place[c.column])))

@@ -5,153 +5,209 @@ Only outcomes go to the original standard output; whatever kernels and compilers
 
 from __future__ import annotations
 
-import inspect
-import json
 import os
 import statistics
 import sys
 import time
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TextIO
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TextIO
 
 import numpy as np
 
-from .. import catalog
-from ..catalog import Case, Entry, Problem
-from ..dtypes import as_dtype
-from ..errors import MissingDependencyError, NoDeviceError, TargetError
-from .model import Outcome, State, Step
-from .peers import PEERS
+from ..dtypes import BY_NAME
+from ..errors import (
+    ArgumentDTypeError,
+    DTypeError,
+    MissingDependencyError,
+    NoDeviceError,
+    TargetError,
+)
+from ..runtime import driver
+from . import trials as source
+from .evidence import Arithmetic, Evidence, arithmetic, describe, observe
+from .judge import Array, judge, merge
+from .model import Column, Errors, Outcome, Step
 from .protocol import decode_step, encode_outcome
+from .states import State
+from .trials import Route, Trial, spread
 
 SMALL_ELEMENTS = 20_000
-"""Emulation takes the cases whose arrays have at most this many elements together."""
-MEASURE_SECONDS = 0.1
+"""Interpreters take the cases whose arrays have at most this many elements together."""
+MEASURE_SECONDS = 0.04
 MEASURE_RUNS = 15
 
 
-def make_problem(entry: Entry, case: Case, dtype: str) -> Problem:
-    """The same data in every process and for every backend."""
-    seed = zlib.crc32(f"{entry.name} {case.label} {dtype}".encode())
-    return case.make(as_dtype(dtype), np.random.default_rng(seed))
+@dataclass(slots=True)
+class Prepared:
+    """A trial whose reference and bound are computed once, for all columns."""
+
+    trial: Trial
+    _answers: tuple[Mapping[str, Array], Mapping[str, Array]] | None = None
+
+    def answers(self) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+        if self._answers is None:
+            self._answers = self.trial.reference(), self.trial.bound()
+        return self._answers
 
 
-def elements(problem: Problem) -> int:
-    return sum(int(np.size(a)) for a in problem.args.values())
+@lru_cache(maxsize=2)
+def prepare(kind: str, row: str, dtype: str) -> tuple[Prepared, ...]:
+    """The trials of a row: made once while the steps of that row arrive one after the other."""
+    return tuple(Prepared(t) for t in source.trials(kind, row, dtype))
 
 
-def median_seconds(run: Callable[[], object]) -> float:
-    """The median of repeated runs after one that does not count."""
-    run()
-    taken: list[float] = []
-    end = time.perf_counter() + MEASURE_SECONDS
-    while not taken or (len(taken) < MEASURE_RUNS and time.perf_counter() < end):
-        start = time.perf_counter()
+@lru_cache(maxsize=8)
+def computes(kind: str, row: str, dtype: str) -> Arithmetic:
+    first = prepare(kind, row, dtype)[0].trial
+    return arithmetic(describe(lambda: first.run({"backend": "numpy"})))
+
+
+def route_of(column: Column) -> Route:
+    return {"backend": column.backend, **({"device": column.device} if column.device else {})}
+
+
+# --- running ------------------------------------------------------------------------------------------------
+
+
+def chosen(step: Step) -> list[Prepared]:
+    """The trials to check on a column: a spread of them; for an interpreter small ones, or the smallest."""
+    prepared = prepare(step.kind, step.row, step.dtype)
+    if step.column.kind == "interpreter":
+        ordered = sorted(prepared, key=lambda p: p.trial.elements)
+        small = [p for p in ordered if p.trial.elements <= SMALL_ELEMENTS] or ordered[:1]
+        return small[-step.cases :]
+    return spread(prepared, step.cases)
+
+
+def perform_run(step: Step) -> Outcome:
+    """Every chosen trial once: its errors, and what was launched."""
+    errors: Errors | None = None
+    launches: dict[str, int] = {}
+    route = ""
+    for prepared in chosen(step):
+        trial = prepared.trial
+        want, bound = prepared.answers()
+        got, evidence = observe(lambda trial=trial: trial.run(route_of(step.column)))  # type: ignore[misc]
+        fallen = fell_back(step.column.backend, evidence, got, trial)
+        if fallen is not None:
+            return fallen
+        for kernel, n in evidence.on(step.column.backend).items():
+            launches[kernel] = launches.get(kernel, 0) + n
+        route = route or evidence.route
+        found = judge(got, want, bound, trial.label)
+        errors = found if errors is None else merge(errors, found)
+        if not found.of_bound <= 1.0:
+            reason = f"{trial.label}: error {found.of_bound:.3g} times its bound"
+            return Outcome(State.WRONG, reason, errors, launches=launches, route=route)
+    how, uses = emulation(step)
+    why = "" if launches else "there is nothing to launch: a view, or no elements"
+    return Outcome(State.EMULATED if how else State.NATIVE, why, errors, how, launches=launches, route=route, uses=uses)
+
+
+def fell_back(backend: str, evidence: Evidence, got: Mapping[str, Array], trial: Trial) -> Outcome | None:
+    """The outcome of a call that something else computed, in part at least; None if our kernels did on ``backend``."""
+    elsewhere = evidence.elsewhere(backend)
+    if evidence.fallbacks or elsewhere:
+        reason = "; ".join(evidence.fallbacks) or f"launches on {', '.join(elsewhere)}"
+        return Outcome(State.FALLBACK, f"{trial.label}: {reason}", to=", ".join(elsewhere) or "the host")
+    nothing_to_do = all(
+        np.size(g) == 0 or any(np.shares_memory(g, x) for x in trial.inputs) for g in map(np.asarray, got.values())
+    )
+    if not evidence.on(backend) and not nothing_to_do:
+        return Outcome(State.FALLBACK, f"{trial.label}: no kernel was launched", to="the host")
+    return None
+
+
+def emulation(step: Step) -> tuple[str, tuple[str, ...]]:
+    """How the column emulates (empty: it does not), and what the kernels use where a probe will want to know."""
+    column, dtype = step.column, BY_NAME[step.dtype]
+    if column.kind == "interpreter":
+        how = f"{column.name} on the CPU"
+        return how, computes(step.kind, step.row, step.dtype).uses if step.explain else ()
+    known = driver.find(column.backend)
+    target = known.target(known.device(column.device or None, None))
+    suspicious = dtype.is_float and dtype.name not in target.native
+    if not suspicious and not step.explain:
+        return "", ()
+    found = computes(step.kind, step.row, step.dtype)
+    return found.emulation(column.backend, target) if suspicious else "", found.uses
+
+
+# --- measuring ----------------------------------------------------------------------------------------------
+
+
+def alternate(first: Callable[[], object], second: Callable[[], object] | None) -> tuple[float, float | None]:
+    """The medians of both, run in turns after one round that does not count."""
+    runs = [first] if second is None else [first, second]
+    taken: list[list[float]] = [[] for _ in runs]
+    for run in runs:
         run()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken)
+    end = time.perf_counter() + MEASURE_SECONDS * len(runs)
+    while not taken[0] or (len(taken[0]) < MEASURE_RUNS and time.perf_counter() < end):
+        for run, times in zip(runs, taken, strict=True):
+            start = time.perf_counter()
+            run()
+            times.append(time.perf_counter() - start)
+    return statistics.median(taken[0]), statistics.median(taken[1]) if second is not None else None
 
 
-def arguments(entry: Entry, problem: Problem) -> list[Any]:
-    """The run-time arguments by position, which is also the fastest way to pass them."""
-    function = getattr(entry.kernel, "__wrapped__", None)
-    order = list(problem.args) if function is None else list(inspect.signature(function).parameters)
-    return [problem.args[name] for name in order if name in problem.args]
-
-
-def launch(entry: Entry, problem: Problem, backend: str) -> None:
-    kernel: Any = entry.kernel
-    kernel[problem.grid](*arguments(entry, problem), **problem.constants, backend=backend)
-
-
-def verify_cases(entry: Entry, step: Step, cases: list[tuple[Case, Problem]]) -> Outcome:
-    """Run each case once; the outcome carries the largest error of all, as a multiple of its bound."""
-    worst, label = 0.0, ""
-    for case, problem in cases:
-        launch(entry, problem, step.backend)
-        for output, error in catalog.check(problem).items():
-            if not error <= 1.0:
-                reason = f"{output} of {case.label}: error {error:.3g} times its bound"
-                return Outcome(State.FAILED, step.label, reason, error, case.label, len(cases))
-            if error >= worst:
-                worst, label = error, case.label
-    state = State.EMULATED if step.mode == "emulate" else State.RUN
-    return Outcome(state, step.label, "", worst, label, len(cases))
-
-
-def spread(cases: Sequence[Case], most: int) -> list[Case]:
-    """At most ``most`` of the cases, the first and the last among them; all for 0."""
-    if not 0 < most < len(cases):
-        return list(cases)
-    last = len(cases) - 1
-    return [cases[i] for i in sorted({round(i * last / max(most - 1, 1)) for i in range(most)})]
-
-
-def perform_run(entry: Entry, step: Step) -> Outcome:
-    """The cases of the step for their error."""
-    chosen = spread(entry.cases, step.cases)
-    return verify_cases(entry, step, [(c, make_problem(entry, c, step.dtype)) for c in chosen])
-
-
-def perform_emulate(entry: Entry, step: Step) -> Outcome:
-    """The small cases for their error, or the smallest where none is small; an interpreter's time says nothing."""
-    made = [(c, make_problem(entry, c, step.dtype)) for c in entry.cases]
-    made.sort(key=lambda pair: elements(pair[1]))
-    small = [pair for pair in made if elements(pair[1]) <= SMALL_ELEMENTS] or made[:1]
-    return verify_cases(entry, step, small[-step.cases :])
-
-
-def perform_measure(entry: Entry, step: Step) -> Outcome:
-    """The first case's time, and that of NumPy's own words for it; compiled before, outputs allocated before."""
-    problem = make_problem(entry, entry.cases[0], step.dtype)
-    seconds = median_seconds(lambda: launch(entry, problem, step.backend))
-    peer = PEERS.get(entry.name)
+def perform_measure(step: Step) -> Outcome:
+    """The first trial's time, and its peer's."""
+    trial = prepare(step.kind, step.row, step.dtype)[0].trial
+    route = route_of(step.column)
     with np.errstate(all="ignore"):
-        own = None if peer is None else median_seconds(lambda: peer(problem.args, problem.constants))
-    return Outcome(State.RUN, step.label, seconds=seconds, numpy_seconds=own, case=entry.cases[0].label)
+        ours, theirs = alternate(lambda: trial.run(route), trial.peer)
+    return Outcome(State.NATIVE, seconds=ours, peer=trial.peer_name if theirs is not None else "", peer_seconds=theirs)
 
 
-def perform_compile(entry: Entry, step: Step) -> Outcome:
-    problem = make_problem(entry, entry.cases[0], step.dtype)
-    kernel: Any = entry.kernel
-    try:
-        kernel.compile(*arguments(entry, problem), backend=step.backend, target=step.target, **problem.constants)
-    except MissingDependencyError as error:
-        return perform_emit(entry, step, error.hint or error.message)
-    return Outcome(State.COMPILED, step.label)
+# --- compiling ----------------------------------------------------------------------------------------------
 
 
-def perform_emit(entry: Entry, step: Step, reason: str = "") -> Outcome:
-    problem = make_problem(entry, entry.cases[0], step.dtype)
-    kernel: Any = entry.kernel
-    kernel.source(*arguments(entry, problem), backend=step.backend, target=step.target or None, **problem.constants)
-    return Outcome(State.EMITTED, step.label, reason)
+def perform_compile(step: Step) -> Outcome:
+    """Every kernel that the first trial would launch, compiled for the column's target."""
+    column = step.column
+    trial = prepare(step.kind, step.row, step.dtype)[0].trial
+    described = describe(lambda: trial.run({"backend": column.backend}), column.target)
+    launches: dict[str, int] = {}
+    emitted = ""
+    for launch in described:
+        launches[launch.kernel.name] = launches.get(launch.kernel.name, 0) + 1
+        options = {"backend": column.backend, "target": column.target}
+        try:
+            launch.kernel.compile(*launch.args, **launch.constants, **options)
+        except MissingDependencyError as error:
+            launch.kernel.source(*launch.args, **launch.constants, **options)
+            emitted = error.hint or error.message
+    why = emitted or ("" if described else "there is nothing to compile: the call launches no kernel")
+    return Outcome(State.EMITTED if emitted else State.COMPILED, why, launches=launches)
 
 
-MODES: Mapping[str, Callable[[Entry, Step], Outcome]] = {
+def perform_probe(step: Step) -> Outcome:
+    from .probes import perform
+
+    return perform(step)
+
+
+MODES: Mapping[str, Callable[[Step], Outcome]] = {
     "run": perform_run,
-    "emulate": perform_emulate,
     "measure": perform_measure,
     "compile": perform_compile,
-    "emit": perform_emit,
+    "probe": perform_probe,
 }
 
 
 def perform(step: Step) -> Outcome:
     """Perform one step; whatever it raises becomes its outcome."""
-    entry = catalog.find(step.kernel)
     try:
-        return MODES[step.mode](entry, step)
+        return MODES[step.mode](step)
+    except (TargetError, ArgumentDTypeError, DTypeError) as error:
+        return Outcome(State.UNSUPPORTED, summary(error))
     except (MissingDependencyError, NoDeviceError) as error:
-        try:
-            return perform_emit(entry, step, str(error).replace("\n", "; "))
-        except Exception as inner:  # the text itself cannot be had
-            return Outcome(State.FAILED, step.label, summary(inner))
-    except TargetError as error:
-        return Outcome(State.UNSUPPORTED, step.label, summary(error))
+        return Outcome(State.UNTESTED, str(error).replace("\n", "; "))
     except Exception as error:
-        return Outcome(State.FAILED, step.label, summary(error))
+        return Outcome(State.WRONG, summary(error))
 
 
 def summary(error: Exception) -> str:
@@ -170,9 +226,10 @@ def own_stdout() -> TextIO:
 def main() -> None:
     answers = own_stdout()
     if sys.argv[1:] == ["devices"]:
-        from .devices import probe
+        from .places import ROUTES, look
+        from .protocol import encode_found
 
-        print(json.dumps(probe()), file=answers, flush=True)
+        print(encode_found({route.backend: look(route.backend) for route in ROUTES}), file=answers, flush=True)
         return
     for line in sys.stdin:
         print(encode_outcome(perform(decode_step(line))), file=answers, flush=True)

@@ -167,9 +167,12 @@ def logical_not(x: TileLike) -> TileValue:
 
 @op
 def sigmoid(x: TileLike) -> TileValue:
-    """1 / (1 + exp(-x)), without overflow for large negative x. At most 8 ulp in float32 and float64."""
+    """1 / (1 + exp(-x)), without overflow for large negative x. At most 8 ulp in float32 and float64.
+
+    Integers are computed in float32.
+    """
     x = as_tile(x, "sigmoid()")
-    wide = cast_to(x, float32) if x.dtype.is_float and x.dtype.bits < 32 else x
+    wide = x if x.dtype.is_float and x.dtype.bits >= 32 else cast_to(x, float32)
     e = unary("exp", unary("neg", unary("abs", wide)))
     numerator = where(binary("ge", wide, 0), binary("add", binary("mul", e, 0), 1), e)
     result = binary("div", numerator, binary("add", e, 1))

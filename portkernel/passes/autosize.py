@@ -21,6 +21,7 @@ from ..ir import (
     AtomicRMW,
     Block,
     Dot,
+    For,
     Func,
     Gather,
     Load,
@@ -77,6 +78,8 @@ class _Facts:
     known: dict[str, _Fact]
     origin: dict[Value, frozenset[str]] = field(default_factory=dict)
     """The constants whose ``arange`` a value was computed from."""
+    carries: bool = False
+    """Whether a loop carries a tile with such a side: a fold, if not along a side of the tile."""
     dot: tuple[DType, DType] | None = None
     """Dtypes of a dot's operands and of its accumulator."""
 
@@ -102,7 +105,7 @@ def choose(
     _read(func.body, facts)
     sizes = _dot_sizes(facts, bounds, target) if facts.dot is not None else {}
     rest = {name: fact for name, fact in facts.known.items() if name not in sizes}
-    sizes |= _map_sizes(rest, bounds, target)
+    sizes |= _map_sizes(rest, bounds, target, facts.carries)
     return {name: min(max(sizes[name], bound.low), bound.high) for name, bound in bounds.items()}
 
 
@@ -138,6 +141,8 @@ def _role(op: Op, facts: _Facts) -> None:
             _folded(op.xs[0].tile.shape[op.axis], facts)
         case ArgReduce():
             _folded(op.x.tile.shape[op.axis], facts)
+        case For():
+            facts.carries |= any(side in facts.names for r in op.results for side in r.tile.shape)
         case _:
             pass
 
@@ -267,15 +272,15 @@ def _floor_power(n: int) -> int:
     return 1 << (max(1, n).bit_length() - 1)
 
 
-_FOLD = 1024
-"""Elements of a folded contiguous axis that a CPU takes at once: long enough to pay for the turn of a loop, short enough
-for several tiles to stay in the first-level cache."""
+_FOLD_BYTES = 512
+"""Elements of 4 bytes of a folded contiguous axis that a CPU takes at once: so few that their partial results stay in
+registers (eight of 64 bytes, sixteen of 32)."""
 _WIDE = 4096
 """Neighbours of a contiguous axis that a core keeps while it folds another one: memory that is read in its order arrives
 two to three times as fast as pieces of it, so that this counts for more than a second core (docs/benchmarks.md)."""
 
 
-def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Target) -> Sizes:
+def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Target, carries: bool) -> Sizes:
     """Sides that share out a budget of elements, the contiguous axis first; powers of two but for a short folded axis.
 
     Elements of a program: enough to pay for starting it, few enough that the units all have work and that the tiles
@@ -301,13 +306,15 @@ def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Targ
         if folds and len(order) > 1 and place == 0 and fact.role != "fold":
             limit = min(budget, _WIDE if cpu else 64)  # side by side, so that the folded axis keeps some length
         if cpu and place == 0 and fact.role == "fold":
-            side = _folded_side(fact.size, min(limit, _FOLD))
+            side = _folded_side(fact.size, min(limit, _FOLD_BYTES // 4))
         else:
             side = min(_ceil_power(fact.size), _floor_power(limit))
         if fact.role != "fold":
             least = _least(place, target)
             if cpu and folds and place == 0:
                 least = max(least, _WIDE // max(1, _floor_power(target.units) // 2))
+            elif cpu and carries and len(known) == 1:
+                least = max(least, _WIDE // _floor_power(target.units))
             side = min(side, max(_floor_power(share), least))
         side = min(max(side, bound.low), bound.high)
         budget = max(1, budget // side)

@@ -1,6 +1,9 @@
 """From a call to a launch. The only place where device packages are imported, each when it is first needed."""
 
+from . import choice
+from .captured import Captured, capture
 from .kernel import Kernel, kernel
+from .recorder import note_allocation, note_host_work
 from .route import target_of, use
 from .source import kernel_from_source
 from .specs import Config, TensorSpec
@@ -9,5 +12,19 @@ from .statistics import reset as reset_stats
 from .statistics import snapshot as stats
 
 __all__ = [
-    "Config", "Kernel", "Stats", "TensorSpec", "kernel", "kernel_from_source", "reset_stats", "stats", "target_of", "use",
-]  # fmt: skip
+    "Captured",
+    "Config",
+    "Kernel",
+    "Stats",
+    "TensorSpec",
+    "capture",
+    "choice",
+    "kernel",
+    "kernel_from_source",
+    "note_allocation",
+    "note_host_work",
+    "reset_stats",
+    "stats",
+    "target_of",
+    "use",
+]

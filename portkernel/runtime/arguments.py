@@ -19,6 +19,7 @@ from ..errors import (
     PortkernelError,
 )
 from ..ir import Tensor
+from .address import address_of
 
 MAX_RANK = 5
 HOST = "cpu"
@@ -97,7 +98,7 @@ def tensor_type(ref: ArrayRef) -> Tensor:
 def as_array(value: Any, where: str) -> ArrayRef | None:
     """``value`` as an array, or None if it is not one. ``where`` begins the messages: ``kernel(): argument``."""
     try:
-        ref = _as_array(value, where)
+        ref = look(value, where)
     except DTypeError:
         raise ArgumentDTypeError(
             f"{where}: expected an array of a kernel dtype, got {getattr(value, 'dtype', '?')}",
@@ -113,7 +114,8 @@ def as_array(value: Any, where: str) -> ArrayRef | None:
     return ref
 
 
-def _as_array(value: Any, where: str) -> ArrayRef | None:
+def look(value: Any, where: str) -> ArrayRef | None:
+    """As :func:`as_array`, of any rank. Raises :class:`~portkernel.errors.DTypeError` for what no kernel takes."""
     if isinstance(value, np.ndarray):
         return _from_numpy(value, where)
     module = type(value).__module__.partition(".")[0]
@@ -153,7 +155,7 @@ def _elements(
 
 
 def _from_numpy(a: np.ndarray[Any, Any], where: str) -> ArrayRef:
-    if isinstance(a, np.ma.MaskedArray):
+    if type(a) is not np.ndarray and isinstance(a, np.ma.MaskedArray):  # numpy.ma takes 12 ms to import
         raise ArgumentTypeError(
             f"{where}: expected an array or a scalar, got a masked array", hint="pass x.filled(...)"
         )
@@ -163,7 +165,7 @@ def _from_numpy(a: np.ndarray[Any, Any], where: str) -> ArrayRef:
             hint='convert it first: x.astype(x.dtype.newbyteorder("="))',
         )
     dtype = as_dtype(a.dtype)
-    ptr = a.__array_interface__["data"][0]
+    ptr = address_of(a) if type(a) is np.ndarray else a.__array_interface__["data"][0]
     strides = _elements(a.strides, a.shape, dtype.itemsize, ptr, where)
     return ArrayRef(ptr, a.shape, strides, dtype, HOST, not a.flags.writeable, a)
 

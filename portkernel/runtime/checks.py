@@ -21,6 +21,10 @@ def grid_of(value: Any, kernel: str, limits: Grid) -> Grid:
 
     Raises :class:`~portkernel.errors.GridError`.
     """
+    if type(value) is tuple and len(value) == 2:  # what most are, in a third of the time
+        x, y = value
+        if type(x) is type(y) is int and 0 <= x <= limits[0] and 0 <= y <= limits[1]:
+            return x, y, 1
     where = f"{kernel}[grid]"
     sizes: Sequence[Any] = value if isinstance(value, (tuple, list)) else (value,)
     if not 1 <= len(sizes) <= 3:

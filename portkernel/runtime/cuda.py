@@ -10,6 +10,7 @@ from ..backends import Source
 from ..errors import MissingDependencyError, NoDeviceError, UnsupportedOpError
 from ..ir import Func
 from ..targets import Target
+from ..targets.detection import nearest
 from . import nvrtc
 from .arguments import HOST, ArrayRef
 from .cache import Entry
@@ -19,7 +20,8 @@ from .driver import Binary, Device
 from .specialize import outputs
 
 _OPTIONS = ("--std=c++17", "--fmad=false", "--device-int128")
-_PROFILES = {8: "nvidia-a100", 9: "nvidia-h100"}
+_PROFILES = {7: "nvidia-v100", 8: "nvidia-a100"}
+"""By the major number of the architecture, where no profile knows the device; the newest that we know for later ones."""
 
 
 class Driver:
@@ -57,11 +59,10 @@ class Driver:
 
     def target(self, device: Device) -> Target:
         facts = package().cuda.runtime.getDeviceProperties(device.handle)
-        major, minor = facts["major"], facts["minor"]
-        profile = _PROFILES.get(major, "nvidia-h100" if major > 9 else "nvidia-a100")
+        arch = f"sm_{facts['major']}{facts['minor']}"
         return targets.variant(
-            targets.find(profile),
-            arch=f"sm_{major}{minor}",
+            nearest(device.name, arch, _PROFILES.get(facts["major"], "nvidia-h100")),
+            arch=arch,
             local_bytes=int(facts.get("sharedMemPerBlockOptin") or facts["sharedMemPerBlock"]),
             units=int(facts["multiProcessorCount"]),
         )

@@ -6,11 +6,13 @@ Layout: https://dmlc.github.io/dlpack/latest/c_api.html
 from __future__ import annotations
 
 import ctypes
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 from ..dtypes import BY_NAME, DType
-from ..errors import ArgumentDTypeError, ArgumentTypeError
+from ..errors import ArgumentDTypeError, ArgumentTypeError, MissingDependencyError
+from .arguments import HOST, ArrayRef
 
 _DEVICES = {1: "cpu", 2: "cuda", 3: "cpu", 13: "cuda"}
 """kDLCPU, kDLCUDA, kDLCUDAHost (readable by the CPU), kDLCUDAManaged."""
@@ -108,3 +110,37 @@ def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
     for i in range(len(shape) - 2, -1, -1):
         strides[i] = strides[i + 1] * max(1, shape[i + 1])
     return tuple(strides)
+
+
+# --- arrays of libraries that are not known here ------------------------------------------------------------
+
+
+def adopt(producer: Any, ref: ArrayRef) -> Any:
+    """The memory of ``producer``, which ``ref`` describes, as an array of NumPy, or of CuPy on a CUDA device; no copy."""
+    if ref.device == HOST:
+        return ref.numpy()
+    try:
+        import cupy
+    except ImportError:
+        raise MissingDependencyError(
+            f"expected CuPy for an array of {type(producer).__name__} on {ref.device}, got none",
+            hint='pip install "portkernel[cuda]"',
+        ) from None
+    return cupy.from_dlpack(producer) if hasattr(type(producer), "__dlpack__") else cupy.asarray(producer)
+
+
+def deliver(result: Any, like: Any) -> Any:
+    """``result`` as an array of the library of ``like``, on the same memory, by that library's own ``from_dlpack``.
+
+    It stays as it is where the library has none, or does not take the dtype.
+    """
+    package = sys.modules.get(type(like).__module__.partition(".")[0])
+    spaces = getattr(like, "__array_namespace__", None)
+    for owner in (spaces() if spaces is not None else None, package, getattr(package, "dlpack", None)):
+        convert = getattr(owner, "from_dlpack", None)
+        if convert is not None:
+            try:
+                return convert(result)
+            except (BufferError, TypeError):
+                return result
+    return result

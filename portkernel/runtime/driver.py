@@ -40,7 +40,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """A compiled kernel. ``kind`` is ``ptx``, ``cubin``, ``amdgcn`` or ``opencl binary``; ``log`` is the compiler's."""
+    """A compiled kernel. ``kind`` is ``ptx``, ``cubin``, ``amdgcn``, ``hsaco``, ``mubin`` or ``opencl binary``; ``log`` is the compiler's."""
 
     kind: str
     data: bytes
@@ -92,6 +92,8 @@ _DRIVERS = {
     "opencl": "portkernel.runtime.opencl",
     "cuda": "portkernel.runtime.cuda",
     "triton": "portkernel.runtime.triton",
+    "hip": "portkernel.runtime.hip",
+    "musa": "portkernel.runtime.musa",
 }
 
 

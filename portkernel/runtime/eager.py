@@ -59,7 +59,7 @@ class EagerLauncher:
                 raise DeviceMismatchError(
                     f"{name}.eager(): {argument}: expected a host array, got one on {ref.device}", hint="copy it first"
                 )
-        chosen, _ = configured(name, bound, self.kernel.configs[0] if self.kernel.configs else None)
+        chosen = configured(name, bound, self.kernel.configs[0] if self.kernel.configs else None).constants
         constants = {n: min(max(_USUAL, v.low), v.high) if isinstance(v, Auto) else v for n, v in chosen.items()}
         grid = self.grid(dict(constants)) if callable(self.grid) else self.grid
         self._run(grid_of(grid, name, targets.find("numpy").max_grid), typed, constants)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import backends, config, targets
-from ..backends import Source
+from ..backends import Backend, Source
 from ..errors import ArgumentTypeError, ResourceError
 from ..ir import Func, print_func
 from ..targets import Target
@@ -22,8 +23,20 @@ from .stages import stages_of
 if TYPE_CHECKING:
     from .kernel import Kernel
 
-DEFAULT_TARGETS = {"numpy": "numpy", "opencl": "opencl-cpu", "triton": "nvidia-h100", "cuda": "nvidia-h100"}
+DEFAULT_TARGETS = {
+    "numpy": "numpy", "opencl": "opencl-cpu", "triton": "nvidia-h100", "cuda": "nvidia-h100", "hip": "amd-mi300x",
+    "musa": "mthreads-s4000-qy2",
+}  # fmt: skip
 """The profile that text is emitted for when none is named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Emitted:
+    """A kernel's tile function, its text, and all constants of it: those given, and the sizes that were chosen."""
+
+    func: Func
+    source: Source
+    constants: Mapping[str, object]
 
 
 class Text(str):
@@ -46,35 +59,40 @@ class Text(str):
 
 
 def ir(kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any]) -> str:
+    return print_func(func(kernel, specs, constants))
+
+
+def func(kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any]) -> Func:
+    """The optimized tile function that :meth:`Kernel.ir` prints."""
     first = kernel.configs[0] if kernel.configs else None
     typed, chosen, _ = _bound(kernel, specs, constants, targets.find("numpy"), f"{kernel.name}.ir()", first)
     settings = config.get()
-    return print_func(lower(kernel.parsed, typed.types, chosen, settings, stages_of(kernel.parsed.name, settings)))
+    return lower(kernel.parsed, typed.types, chosen, settings, stages_of(kernel.parsed.name, settings))
 
 
 def source(
     kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], backend: str | None, target: str | Target | None
 ) -> Text:
-    return Text(_emitted(kernel, specs, constants, backend, target, f"{kernel.name}.source()")[1])
+    return Text(emitted(kernel, specs, constants, backend, target, f"{kernel.name}.source()").source)
 
 
 def compile(
     kernel: Kernel, specs: Sequence[Any], constants: Mapping[str, Any], backend: str | None, target: str | Target | None
 ) -> Binary:
     """Raises MissingDependencyError where the compiler's package is absent, CompilerError where it refuses the text."""
-    emitted = _emitted(kernel, specs, constants, backend, target, f"{kernel.name}.compile()")[1]
-    return drivers.find(emitted.backend).binary(emitted)
+    made = emitted(kernel, specs, constants, backend, target, f"{kernel.name}.compile()").source
+    return drivers.find(made.backend).binary(made)
 
 
-def _emitted(
+def emitted(
     kernel: Kernel,
     specs: Sequence[Any],
     constants: Mapping[str, Any],
     backend: str | None,
     target: str | Target | None,
     where: str,
-) -> tuple[Func, Source]:
-    """The tile function and its text; ``where`` begins the messages, as in ``add.source()``."""
+) -> Emitted:
+    """The text with what it came from; ``where`` begins the messages, as in ``add.source()``."""
     name = backend or config.get().backend or "opencl"
     check_backend(name, where)
     found = backends.find(name)
@@ -89,12 +107,24 @@ def _emitted(
     candidates: tuple[Config | None, ...] = kernel.configs or (None,)
     for candidate in candidates[:-1]:  # as a launch does: the first that fits the target
         try:
-            typed, chosen, options = _bound(kernel, specs, constants, profile, where, candidate)
-            return emit(kernel.parsed, typed.types, chosen, found, profile, options, config.get())
+            return _emitted(kernel, specs, constants, found, profile, where, candidate)
         except ResourceError:
             continue
-    typed, chosen, options = _bound(kernel, specs, constants, profile, where, candidates[-1])
-    return emit(kernel.parsed, typed.types, chosen, found, profile, options, config.get())
+    return _emitted(kernel, specs, constants, found, profile, where, candidates[-1])
+
+
+def _emitted(
+    kernel: Kernel,
+    specs: Sequence[Any],
+    constants: Mapping[str, Any],
+    backend: Backend,
+    target: Target,
+    where: str,
+    candidate: Config | None,
+) -> Emitted:
+    typed, chosen, options = _bound(kernel, specs, constants, target, where, candidate)
+    func, source = emit(kernel.parsed, typed.types, chosen, backend, target, options, config.get())
+    return Emitted(func, source, chosen)
 
 
 def _bound(
@@ -111,6 +141,6 @@ def _bound(
         if value is not None:
             raise ArgumentTypeError(f"{where}: {option}: expected no such option, got {value!r}")
     typed = type_specs(kernel.name, bound.runtime)
-    chosen, options = configured(kernel.name, bound, candidate)
-    sizes = choose_sizes(fn, typed.types, chosen, typed.dims, target)
-    return typed, {**chosen, **sizes}, options
+    chosen = configured(kernel.name, bound, candidate)
+    sizes = choose_sizes(fn, typed.types, chosen.constants, typed.dims, target)
+    return typed, {**chosen.constants, **sizes}, chosen.options

@@ -7,6 +7,7 @@ speak over pipes: four bytes of length, then JSON; a binary follows its header a
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import os
 import select
@@ -25,7 +26,7 @@ from .cache import Entry
 
 _HEADER = struct.Struct("<I")
 _ROOT = str(Path(__file__).resolve().parents[2])
-_START = f"import sys; sys.path.insert(0, {_ROOT!r}); from portkernel.runtime.worker import main; main()"
+_START = "import sys; sys.path.insert(0, {root!r}); from {module} import main; main()"
 
 
 class Crashed(Exception):
@@ -49,13 +50,14 @@ def write_message(stream: IO[bytes], header: Mapping[str, object], data: bytes =
 
 
 class Worker:
-    """The child process."""
+    """A child process that runs ``main()`` of ``module`` and answers jobs."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "portkernel.runtime.worker") -> None:
         self.owner = os.getpid()
         self.noise = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the child lives
+        start = _START.format(root=_ROOT, module=module)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _START], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.noise
+            [sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.noise
         )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.to, self.answers = self.process.stdin, self.process.stdout
@@ -104,6 +106,9 @@ class Worker:
         if os.getpid() == self.owner:
             self.process.kill()
             self.process.wait()
+            for stream in (self.to, self.answers):
+                with contextlib.suppress(BrokenPipeError):  # what the child never read
+                    stream.close()
 
 
 class _Child:

@@ -13,8 +13,10 @@ import numpy as np
 
 from .. import config
 from ..errors import ArgumentError, ArgumentTypeError, LaunchError
+from .address import Facts, address_of, reader_of
 from .arguments import as_array
 from .binding import RESERVED, bind, freeze, type_arguments
+from .observation import OBSERVED
 from .plan import GridLike, Plan
 from .specs import Config
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOT_LIMIT = 4096
 """Plans kept for exact argument shapes, per kernel; beyond it they are all forgotten and made anew."""
+_SETTINGS_LIMIT = 16
 _SIMPLE = frozenset({int, bool, str, type(None)})
 Key = tuple[Any, ...]
 
@@ -46,7 +49,8 @@ class Kernel:
         self.__wrapped__ = fn
         self.__module__ = fn.__module__
         self._lock = threading.RLock()
-        self._hot: tuple[config.Config, dict[Key, Plan]] = (config.get(), {})
+        self._hot: dict[int, tuple[config.Config, dict[Key, Plan]]] = {}
+        """Plans by the identity of the settings they were made under, which are kept with them."""
 
     @cached_property
     def parsed(self) -> KernelFn:
@@ -136,16 +140,18 @@ class Kernel:
 
     def launch(self, grid: GridLike, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """``self[grid](*args, **kwargs)``. A plan is found by the exact shapes of the arguments, or made."""
+        if OBSERVED.probe is not None:
+            OBSERVED.probe(self, grid, args, kwargs)
+            return
         for space, global_name, known in self.parsed.globals_read:
             if space.get(global_name) is not known:
                 self._forget()
                 break
         settings = config.get()
-        hot = self._hot
-        if hot[0] is not settings:
-            hot = self._hot = (settings, {})
+        hot = self._hot.get(id(settings)) or self._under(settings)
         values: list[Any] = []
-        key = self._hot_key(args, kwargs, values)
+        by_value = self.key and settings.tune != "off"  # a plan is not found by the values of scalars
+        key = None if by_value else self._hot_key(args, kwargs, values)
         plan = hot[1].get(key) if key is not None else None
         if plan is not None:
             plan.run(grid, values, args)
@@ -153,19 +159,26 @@ class Kernel:
         bound = bind(self.name, self.parsed.params, args, kwargs, self.configs)
         typed = type_arguments(self.name, bound.runtime)
         with self._lock:
-            plan = self.programs.plan(bound, typed, settings)
-        if key is not None:
-            if len(hot[1]) >= _HOT_LIMIT:
-                hot[1].clear()
-            hot[1][key] = plan
+            plan = hot[1].get(key) if key is not None else None  # another thread may have made it
+            if plan is None:
+                plan = self.programs.plan(bound, typed, settings, grid)
+                if key is not None:
+                    if len(hot[1]) >= _HOT_LIMIT:
+                        hot[1].clear()
+                    hot[1][key] = plan
         ordered = [typed.refs[n].ptr if n in typed.refs else typed.values[n] for n in plan.names]
         plan.run(grid, ordered, [bound.runtime[n] for n in plan.names])
+
+    def _under(self, settings: config.Config) -> tuple[config.Config, dict[Key, Plan]]:
+        if len(self._hot) >= _SETTINGS_LIMIT:
+            self._hot = {}
+        return self._hot.setdefault(id(settings), (settings, {}))
 
     def _forget(self) -> None:
         """Compile anew: a global that the compiled kernels hold as a constant was assigned since, as in a notebook."""
         with self._lock:
             self.__dict__.pop("programs", None)
-            self._hot = (config.get(), {})
+            self._hot = {}
             self.parsed.globals_read = ()
 
     def _hot_key(self, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Any]) -> Key | None:
@@ -176,7 +189,7 @@ class Kernel:
         for arg in args:
             kind = type(arg)
             if kind is np.ndarray:
-                value = arg.__array_interface__["data"][0]
+                value = address_of(arg)
                 key.append((arg.dtype, arg.shape, arg.strides, value & 15, arg.flags.writeable))
             elif kind is int:
                 value = arg
@@ -184,21 +197,34 @@ class Kernel:
             elif kind is float or kind is bool:
                 value = arg
                 key.append(kind)
+            elif isinstance(arg, np.generic):
+                value = arg.item()
+                key.append(arg.dtype)
             else:
-                try:
-                    ref = as_array(arg, self.name)
-                except LaunchError:  # the slow path says it with the argument's name
+                found = self._described(arg)
+                if found is None:
                     return None
-                if ref is None:
-                    return None
-                value = ref.ptr
-                key.append((ref.dtype, ref.shape, ref.strides, value & 15, ref.readonly, ref.device))
+                value, facts = found
+                key.append(facts)
             values.append(value)
         for name, given in kwargs.items():
             if name not in self._constants:
                 return None
             key.append((name, type(given), given if type(given) in _SIMPLE else freeze(given)))
         return tuple(key)
+
+    def _described(self, arg: Any) -> tuple[int, Facts] | None:
+        """The address of an array that is not NumPy's, and what a plan depends on; None for what is no array."""
+        reader = reader_of(type(arg))
+        try:
+            if reader is not None:
+                return reader(arg)
+            ref = as_array(arg, self.name)
+        except (LaunchError, RuntimeError):  # the slow path says it with the argument's name
+            return None
+        if ref is None:
+            return None
+        return ref.ptr, (ref.dtype, ref.shape, ref.strides, ref.ptr & 15, ref.readonly, ref.device)
 
 
 def _checked_names(kernel: str, fn: FunctionType, key: Sequence[str]) -> tuple[str, ...]:
@@ -258,9 +284,9 @@ def kernel(
     """Make a kernel of a Python function; bare, or with candidates for its constants.
 
     ``configs`` are tried in order and the first that fits the device is taken, so the preferred one comes first; what
-    a launch names itself stays. ``key`` names the parameters whose change calls for another choice: the choice is made
-    anew for every specialisation as it is, so ``key`` says so to the reader and changes nothing. ``name`` replaces the
-    function's own in messages and emitted text.
+    a launch names itself stays. Under ``PORTKERNEL_TUNE`` the fastest is taken instead, measured once for every
+    specialisation and class of shapes, and for each value of the scalar parameters that ``key`` names. ``name`` replaces
+    the function's own in messages and emitted text.
 
     Raises :class:`~portkernel.errors.ArgumentError` for a parameter called like an option of every launch, and for a
     name in ``key`` that is no parameter; ArgumentTypeError for what is not a plain function.

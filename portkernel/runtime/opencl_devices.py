@@ -74,8 +74,8 @@ def facts(cl: Any, device: Any) -> Target:
     widths: dict[str, object] = {"max_threads": min(256, int(device.max_work_group_size))}
     if is_cpu:
         widest = 4 * max(4, min(16, device.native_vector_width_float))
-        dot = widest if widest < _WIDE or takes_wide_vectors(device) else _SAFE
-        widths = {"vector_bytes": min(widest, _SAFE), "dot_vector_bytes": dot}
+        width = widest if widest < _WIDE or takes_wide_vectors(device) else _SAFE
+        widths = {"vector_bytes": width, "dot_vector_bytes": width}
     return targets.variant(
         base,
         local_bytes=int(device.local_mem_size),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -35,17 +36,30 @@ _RESOURCES = frozenset({-4, -5, -54, -55})
 
 @cache
 def _interface() -> Any:
-    """The C functions, from the loader that pyopencl has loaded."""
+    """The C functions, from the loader that pyopencl has loaded. Python's other threads run during each call."""
     import pyopencl
 
-    library = ctypes.CDLL(pyopencl._cl.__file__)
+    return _declared(ctypes.CDLL(pyopencl._cl.__file__))
+
+
+@cache
+def _setters() -> Any:
+    """As :func:`_interface`, for functions that return at once: the interpreter is not handed over and won back."""
+    import pyopencl
+
+    return _declared(ctypes.PyDLL(pyopencl._cl.__file__))
+
+
+def _declared(library: Any) -> Any:
     library.clSetKernelArgSVMPointer.argtypes = (ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p)
     library.clSetKernelArg.argtypes = (ctypes.c_void_p, ctypes.c_uint, ctypes.c_size_t, ctypes.c_void_p)
     library.clEnqueueNDRangeKernel.argtypes = (
         ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint,
         ctypes.c_void_p, ctypes.c_void_p,
     )  # fmt: skip
-    library.clFinish.argtypes = (ctypes.c_void_p,)
+    library.clFinish.argtypes = library.clReleaseKernel.argtypes = (ctypes.c_void_p,)
+    library.clCreateKernel.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+    library.clCreateKernel.restype = ctypes.c_void_p
     return library
 
 
@@ -65,23 +79,19 @@ class Loaded:
         self.writes = writes
 
     def prepare(self, args: Sequence[Value]) -> Launch:
-        return _Prepared(self, args).launch
+        return Prepared(self, args)
 
 
-class _Prepared:
+class Prepared:
+    """A launch that only lacks addresses and scalars. Called, it returns once host arrays hold the results."""
+
     def __init__(self, loaded: Loaded, args: Sequence[Value]) -> None:
-        self.api = _interface()
+        self.api, self.set = _interface(), _setters()
         self.loaded = loaded
+        self.args = tuple(args)
         self.handle = loaded.handle
-        try:
-            self.kernel = loaded.cl.Kernel(loaded.program, loaded.source.entry)
-        except loaded.cl.Error as e:
-            raise CompilerError(
-                f"{loaded.source.entry}(): expected a built program to hold the kernel, got {e}",
-                hint="the driver's own cache may be damaged: set POCL_CACHE_DIR, or PORTKERNEL_CACHE_DIR, to an empty folder",
-            ) from None
-        self.pointer = self.kernel.int_ptr
-        self.queue = self.handle.queue.int_ptr
+        self.pointer = self._create()
+        self.queue = ctypes.c_void_p(self.handle.queue.int_ptr)
         self.lock = threading.Lock()
         self.after: list[tuple[Any, Any]] = []
         """Buffers of this launch, which live until its end, each with the host memory that it goes back to, if any."""
@@ -93,33 +103,106 @@ class _Prepared:
         ]
         self.status = np.zeros(1, np.int32)
         self._status()
-        self.local = (ctypes.c_size_t * 3)(loaded.source.threads, 1, 1)
+        self.threads = loaded.source.threads
+        self.grid: Grid = (0, 0, 0)
         self.sizes = (ctypes.c_size_t * 3)()
+        local = (ctypes.c_size_t * 3)(self.threads, 1, 1)
+        # Made once: converting nine arguments takes longer than the call.
+        self.call = (
+            self.queue, ctypes.c_void_p(self.pointer), 3, None, ctypes.cast(self.sizes, ctypes.c_void_p),
+            ctypes.cast(local, ctypes.c_void_p), 0, None, None,
+        )  # fmt: skip
         self.checked = bool(loaded.source.asserts)
+        self.deferrable = self.handle.in_place and not self.on_device and not self.checked
+        """Whether :meth:`enqueue` and, after any number of launches, one :meth:`wait` do the same as a call."""
 
-    def launch(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
-        check_process()
+    def _create(self) -> int:
+        """A kernel object, released with this one. pyopencl's own class opens a database and takes 15 ms to import."""
+        code = ctypes.c_int()
+        entry = self.loaded.source.entry
+        made = self.api.clCreateKernel(self.loaded.program.int_ptr, entry.encode(), ctypes.byref(code))
+        if code.value:
+            raise CompilerError(
+                f"{entry}(): expected a built program to hold the kernel, got OpenCL's code {code.value}",
+                hint="the driver's own cache may be damaged: set POCL_CACHE_DIR, or PORTKERNEL_CACHE_DIR, to an empty folder",
+            )
+        weakref.finalize(self, self.api.clReleaseKernel, made).atexit = False
+        return int(made)
+
+    def __call__(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
+        if self.deferrable:
+            self.enqueue(grid, values, owners)
+            self.wait()
+            return
         with self.lock:
             self.after.clear()  # what a launch that failed half way left behind
-            for step, value, owner in zip(self.steps, values, owners, strict=True):
-                step(value, owner)
-            sizes = self.sizes
-            sizes[0], sizes[1], sizes[2] = grid[0] * self.local[0], grid[1], grid[2]
             if self.checked:
                 self._reset()
-            self._good(
-                self.api.clEnqueueNDRangeKernel(
-                    self.queue, self.pointer, 3, None, self.sizes, self.local, 0, None, None
-                )
-            )
+            self._submit(grid, values, owners)
             if self.checked or not self.on_device:
-                self._good(self.api.clFinish(self.queue))
+                self.wait()
             for host, buffer in self.after:
                 if host is not None:
                     self.loaded.cl.enqueue_copy(self.handle.queue, host, buffer)
             self.after.clear()
             if self.checked:
                 raise_assertion(self.loaded.source, self._read())
+
+    def enqueue(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
+        """Start a launch. OpenCL has copied the arguments when this returns, so that other threads may set theirs."""
+        with self.lock:
+            self._submit(grid, values, owners)
+
+    def wait(self) -> None:
+        """Until everything in the queue has run. Other threads of Python run meanwhile."""
+        check_process()
+        code = self.api.clFinish(self.queue)
+        if code:
+            self._good(code)
+
+    def fixed(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> Callable[[], None]:
+        """The start of a launch with these very arguments, set once, on a kernel object of its own."""
+        own = self._copy(grid, values, owners)
+        run, call = own.api.clEnqueueNDRangeKernel, own.call
+
+        def start() -> None:
+            check_process()
+            code = run(*call)
+            if code:
+                own._good(code)
+
+        return start
+
+    def bare(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> Callable[[], None]:
+        """The driver's two calls with these arguments and nothing else: what :mod:`portkernel.bench` compares launches with."""
+        own = self._copy(grid, values, owners)
+        run, finish, call, queue = own.api.clEnqueueNDRangeKernel, own.api.clFinish, own.call, own.queue
+
+        def both() -> None:
+            run(*call)
+            finish(queue)
+
+        both.__dict__["owner"] = own  # of what ``call`` points to
+        return both
+
+    def _copy(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> Prepared:
+        own = Prepared(self.loaded, self.args)
+        own.set_arguments(grid, values, owners)
+        return own
+
+    def _submit(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
+        check_process()
+        self.set_arguments(grid, values, owners)
+        code = self.api.clEnqueueNDRangeKernel(*self.call)
+        if code:
+            self._good(code)
+
+    def set_arguments(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
+        for step, value, owner in zip(self.steps, values, owners, strict=True):
+            step(value, owner)
+        if grid != self.grid:
+            self.sizes[:] = [grid[0] * self.threads, grid[1], grid[2]]
+            self.grid = grid
 
     # --- arguments ------------------------------------------------------------------------------------------
 
@@ -133,7 +216,7 @@ class _Prepared:
 
     def _scalar(self, dtype: DType) -> _Step:
         cell = scalar_type(dtype)()
-        place, size, address, set_arg = self._next(), ctypes.sizeof(cell), ctypes.byref(cell), self.api.clSetKernelArg
+        place, size, address, set_arg = self._next(), ctypes.sizeof(cell), ctypes.byref(cell), self.set.clSetKernelArg
         pointer = self.pointer
 
         def step(value: Any, owner: Any) -> None:
@@ -149,7 +232,7 @@ class _Prepared:
         if ref.buffer is not None:
             step = self._buffer(place, offset_place, ref.dtype.itemsize)
         elif self.handle.in_place:
-            set_svm, pointer = self.api.clSetKernelArgSVMPointer, self.pointer
+            set_svm, pointer = self.set.clSetKernelArgSVMPointer, ctypes.c_void_p(self.pointer)
             self._set_long(offset_place, 0)
 
             def step(value: Any, owner: Any) -> None:

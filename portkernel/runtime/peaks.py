@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import PortkernelError
+from .platforms import import_invoker
 
 _ROUNDS = 5
 _CHAINS = 12
@@ -58,13 +59,14 @@ def _best(run: Any) -> float:
 
 
 def measure(wanted: str | None) -> dict[str, object]:
-    """``{"flops": {dtype: FLOP/s}, "bandwidth": bytes/s, "device": its name}``; only the name where it cannot be measured."""
+    """``{"flops": {dtype: FLOP/s}, "bandwidth": bytes/s, "device": its name, "place": its implementation}``; only the names where it cannot be measured."""
     from .driver import find
+    from .identity import identify
 
     driver = find("opencl")
     device = driver.device(wanted, None)
     target = driver.target(device)
-    found: dict[str, object] = {"flops": {}, "bandwidth": 0.0, "device": device.name}
+    found: dict[str, object] = {"flops": {}, "bandwidth": 0.0, "device": device.name, "place": identify(device).place}
     try:
         flops: dict[str, float] = {}
         for dtype, scalar, width in (("float32", "float", 4), ("float64", "double", 8)):
@@ -80,6 +82,7 @@ def measure(wanted: str | None) -> dict[str, object]:
 def _program(handle: Any, text: str) -> Any:
     import pyopencl as cl
 
+    import_invoker()
     return cl.Kernel(cl.Program(handle.context, text).build(["-cl-std=CL1.2"]), "peak")
 
 

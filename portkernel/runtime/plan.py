@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from ..dtypes import Scalar
 from .arguments import ArrayRef, as_array
 from .checks import Grid, check_pair, grid_of
+from .observation import OBSERVED
 
 if TYPE_CHECKING:
+    from ..frontend.frame import GlobalRead
     from .driver import Launch
 
 Span = tuple[int, int, int]
 """The place of an array among the values, and the bounds of its bytes relative to its address."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Plan:
     """A compiled kernel bound to the shapes and strides of its arguments; only addresses and scalars may differ."""
 
@@ -32,6 +35,14 @@ class Plan:
     by_address: bool
     """False where values are offsets into buffers, whose bounds say nothing by themselves."""
     counter: list[int]
+    backend: str
+    device: str
+    extents: tuple[tuple[int, int] | None, ...]
+    """For each value that is an address, the bounds of the array's bytes relative to it."""
+    writes: frozenset[int]
+    """The places of the outputs among the values."""
+    globals_read: tuple[GlobalRead, ...]
+    """What the kernel holds as constants."""
 
     def run(self, grid: Any, values: Sequence[Scalar], owners: Sequence[Any]) -> None:
         """Check what can differ between launches, then launch."""
@@ -43,8 +54,14 @@ class Plan:
             if not self.by_address or (a + i_low < b + j_high and b + j_low < a + i_high):
                 self._compare(i, j, owners)
         self.counter[0] += 1
+        if OBSERVED.recorder is not None:
+            OBSERVED.recorder.launched(self, sizes, values, owners)
+        runs = OBSERVED.runs
+        start = 0 if runs is None else perf_counter_ns()
         if 0 not in sizes:
             self.launch(sizes, values, owners)
+        if runs is not None:
+            runs.append((self, start, perf_counter_ns()))
 
     def _compare(self, i: int, j: int, owners: Sequence[Any]) -> None:
         out, other = (as_array(owners[k], f"{self.kernel}(): {self.names[k]}") for k in (i, j))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,9 @@ from ..targets import Target, variant
 from . import route
 from .binding import Bound, Typed, constants_key
 from .checks import check_output
+from .choice import Candidate, Request, choose
 from .driver import Device, Driver, Loaded, Value
-from .plan import Plan, spans
+from .plan import GridLike, Plan, spans
 from .specialize import choose_sizes, emit, outputs
 from .specs import Config, Options
 from .statistics import COUNTERS
@@ -34,6 +36,16 @@ class Program:
     by_address: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where and under which settings a launch is to run."""
+
+    driver: Driver
+    device: Device
+    target: Target
+    settings: config.Config
+
+
 class Programs:
     """Everything compiled of one kernel. Its methods run under the kernel's lock: each thing is compiled once."""
 
@@ -41,13 +53,18 @@ class Programs:
         self.kernel = kernel
         self._compiled: dict[tuple[Any, ...], Program] = {}
         self._sizes: dict[tuple[Any, ...], dict[str, int]] = {}
+        self._choices: dict[tuple[Any, ...], Candidate | None] = {}
 
-    def plan(self, bound: Bound, typed: Typed, settings: config.Config) -> Plan:
-        """Route, compile what is not compiled yet, and check the outputs; nothing is launched."""
+    def plan(self, bound: Bound, typed: Typed, settings: config.Config, grid: GridLike) -> Plan:
+        """Route, compile what is not compiled yet, and check the outputs; nothing is launched.
+
+        Only a ``grid`` that is a function of the constants can follow sizes that were measured.
+        """
         name = self.kernel.name
         driver, device = route.choose(name, typed.refs, bound.backend, bound.device, settings)
-        target = current(driver, device, settings)
-        program = self._configured(bound, typed, driver, device, target, settings)
+        target = target_for(driver, device, settings)
+        place = _Place(driver, device, target, settings)
+        program = self._configured(bound, typed, place, grid)
         for written in program.writes:
             check_output(typed.refs[written], written, name)
         names = tuple(p.hint for p in program.func.params)
@@ -61,52 +78,69 @@ class Programs:
             spans(names, typed.refs, program.writes),
             not device.memory.startswith("opencl:"),
             COUNTERS.cell(name, driver.name),
+            driver.name,
+            device.name,
+            tuple(typed.refs[n].extent if n in typed.refs else None for n in names),
+            frozenset(names.index(n) for n in program.writes),
+            self.kernel.parsed.globals_read,
         )
 
-    def _configured(
-        self, bound: Bound, typed: Typed, driver: Driver, device: Device, target: Target, settings: config.Config
-    ) -> Program:
-        """The program of the first configuration that fits the device; of the defaults if there are none."""
-        candidates: tuple[Config | None, ...] = self.kernel.configs or (None,)
-        for place, candidate in enumerate(candidates):
-            constants, options = configured(self.kernel.name, bound, candidate)
+    def _configured(self, bound: Bound, typed: Typed, place: _Place, grid: GridLike) -> Program:
+        """The program that was measured to be best; else that of the first configuration that fits the device."""
+        candidates = tuple(configured(self.kernel.name, bound, c) for c in self.kernel.configs or (None,))
+        if place.settings.tune != "off" and callable(grid):
+            found = self._measured(typed, candidates, place, grid)
+            if found is not None:
+                return self._program(typed, found, place)
+        for candidate in candidates[:-1]:
             try:
-                return self._program(typed, constants, options, driver, device, target, settings)
+                return self._program(typed, candidate, place)
             except ResourceError:
-                if place == len(candidates) - 1:
-                    raise
-        raise AssertionError("no candidates")
+                continue
+        return self._program(typed, candidates[-1], place)
 
-    def _program(
-        self,
-        typed: Typed,
-        constants: dict[str, object],
-        options: Options,
-        driver: Driver,
-        device: Device,
-        target: Target,
-        settings: config.Config,
-    ) -> Program:
-        fn = self.kernel.parsed
-        constants = {**constants, **self._auto(typed, constants, target)}
+    def _measured(
+        self, typed: Typed, candidates: tuple[Candidate, ...], place: _Place, grid: GridLike
+    ) -> Candidate | None:
+        """What measurements say, asked once for each class of shapes; None where they say nothing."""
+        if len(candidates) == 1 and not _is_open(candidates[0].constants):
+            return None
+        classes = _classes(typed)
+        scalars = tuple((name, typed.values[name]) for name in self.kernel.key if name in typed.values)
+        chosen = tuple((constants_key(c.constants), c.options) for c in candidates)
+        facts = place.driver.name, place.device.key, place.target, place.settings
+        key = (tuple(typed.types.values()), chosen, tuple(classes.items()), scalars, facts)
+        if key not in self._choices:
+            request = Request(
+                self.kernel.parsed, typed, classes, scalars, candidates, place.driver, place.device, place.target,
+                grid, place.settings,
+            )  # fmt: skip
+            self._choices[key] = choose(request)
+        return self._choices[key]
+
+    def _program(self, typed: Typed, candidate: Candidate, place: _Place) -> Program:
+        fn, settings = self.kernel.parsed, place.settings
+        constants = {**candidate.constants, **self._auto(typed, candidate.constants, place.target)}
+        options = candidate.options
         # Under other folders nothing was dumped, or another text was compiled.
         folders = settings.dump_dir, settings.override_dir
-        key = (tuple(typed.types.values()), constants_key(constants), driver.name, device.key, options, target, folders)
+        facts = place.driver.name, place.device.key, options, place.target, folders
+        key = (tuple(typed.types.values()), constants_key(constants), facts)
         found = self._compiled.get(key)
         if found is None:
             COUNTERS.add("misses")
-            backend = backends.find(driver.name)
-            func, source = emit(fn, typed.types, constants, backend, target, options, settings)
-            loaded = driver.compile(source, func, device)
-            by_address = not device.memory.startswith("opencl:")
+            backend = backends.find(place.driver.name)
+            func, source = emit(fn, typed.types, constants, backend, place.target, options, settings)
+            loaded = place.driver.compile(source, func, place.device)
+            by_address = not place.device.memory.startswith("opencl:")
             found = self._compiled[key] = Program(func, loaded, outputs(func), constants, by_address)
         return found
 
     def _auto(self, typed: Typed, constants: dict[str, object], target: Target) -> dict[str, int]:
         """The automatic sizes: chosen once for each class of shapes, so that similar shapes share a compiled kernel."""
-        if not any(isinstance(value, Auto) for value in constants.values()):
+        if not _is_open(constants):
             return {}
-        classes = {name: tuple(_class(n) for n in shape) for name, shape in typed.dims.items()}
+        classes = _classes(typed)
         key = (tuple(typed.types.values()), constants_key(constants), tuple(classes.items()), target)
         found = self._sizes.get(key)
         if found is None:
@@ -114,15 +148,24 @@ class Programs:
         return found
 
 
+def _is_open(constants: Mapping[str, object]) -> bool:
+    """Whether a size is left to the compiler."""
+    return any(isinstance(value, Auto) for value in constants.values())
+
+
+def _classes(typed: Typed) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(_class(n) for n in shape) for name, shape in typed.dims.items()}
+
+
 def _class(n: int) -> int:
     """Sizes are told apart exactly up to 16, then by the power of two that holds them."""
     return n if n <= 16 else 1 << (n - 1).bit_length()
 
 
-def configured(kernel: str, bound: Bound, candidate: Config | None) -> tuple[dict[str, object], Options]:
+def configured(kernel: str, bound: Bound, candidate: Config | None) -> Candidate:
     """The constants and options of a launch under a configuration; what the caller named stays."""
     if candidate is None:
-        return bound.constants, bound.options
+        return Candidate(bound.constants, bound.options)
     for name, _ in candidate.constants:
         if name not in bound.constants:
             raise ArgumentError(
@@ -131,11 +174,11 @@ def configured(kernel: str, bound: Bound, candidate: Config | None) -> tuple[dic
             )
     chosen = {name: value for name, value in candidate.constants if name not in bound.given}
     options = Options(bound.options.num_warps or candidate.num_warps, bound.options.num_stages or candidate.num_stages)
-    return {**bound.constants, **chosen}, options
+    return Candidate({**bound.constants, **chosen}, options)
 
 
-def current(driver: Driver, device: Device, settings: config.Config) -> Target:
-    """The target of ``device`` under these settings."""
+def target_for(driver: Driver, device: Device, settings: config.Config) -> Target:
+    """The profile to generate code for on ``device``, under the schedule that the settings name."""
     target = driver.target(device)
     if settings.opencl_schedule in ("cpu", "gpu") and driver.name == "opencl":
         return scheduled(target, settings.opencl_schedule)

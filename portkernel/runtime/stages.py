@@ -12,7 +12,7 @@ from ..errors import SettingError
 from ..ir import Func, parse_func, print_func
 
 _log = logging.getLogger("portkernel")
-_SUFFIXES = {"numpy": ".ir", "opencl": ".cl", "cuda": ".cu", "triton": ".py"}
+_SUFFIXES = {"numpy": ".ir", "opencl": ".cl", "cuda": ".cu", "triton": ".py", "hip": ".hip", "musa": ".mu"}
 EMITTED = "emitted"
 
 

@@ -12,6 +12,7 @@ from ..errors import DeviceMismatchError, MissingDependencyError, NoDeviceError,
 from ..ir import Func, Tensor
 from ..targets import Target, variant
 from ..targets import find as find_target
+from ..targets.detection import nearest
 from . import triton_module as module
 from .arguments import HOST, ArrayRef, tensor_type
 from .cache import Entry
@@ -68,12 +69,11 @@ class Driver:
 
         facts = torch.cuda.get_device_properties(int(device.key.rpartition(":")[2]))
         if torch.version.hip:
-            return variant(
-                find_target("amd-mi300x"), arch=facts.gcnArchName.split(":")[0], units=facts.multi_processor_count
-            )
-        arch = f"sm_{facts.major}{facts.minor}"
-        profile = "nvidia-h100" if facts.major >= 9 else "nvidia-a100"
-        return variant(find_target(profile), arch=arch, units=facts.multi_processor_count)
+            arch, default = facts.gcnArchName.split(":")[0], "amd-mi300x"
+        else:
+            arch = f"sm_{facts.major}{facts.minor}"
+            default = "nvidia-h100" if facts.major >= 9 else "nvidia-a100"
+        return variant(nearest(device.name, arch, default), arch=arch, units=facts.multi_processor_count)
 
     def compile(self, source: Source, func: Func, device: Device) -> _Interpreted | _Compiled:
         if device == _INTERPRETER:

@@ -1,4 +1,4 @@
-"""The compiler process: reads jobs from stdin, answers on stdout. See :mod:`.isolate`."""
+"""The compiler process; and how any child of ours reads jobs from stdin and answers on stdout. See :mod:`.isolate`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
-from typing import IO, Any
+from typing import Any
 
 from .compilation import Refused
 from .isolate import _HEADER, write_message
@@ -16,28 +17,40 @@ COMPILERS = {
     "opencl": "portkernel.runtime.opencl_build",
     "cuda": "portkernel.runtime.cuda",
     "triton": "portkernel.runtime.triton",
+    "hip": "portkernel.runtime.hip",
+    "musa": "portkernel.runtime.musa",
 }
 """Modules with ``compile_job(job) -> Entry``."""
 
 
 def main() -> None:
-    """Serve until stdin ends. What compilers print goes to stderr, which the parent keeps for its messages."""
+    """Compile until stdin ends."""
+    serve(_compile)
+
+
+def _compile(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
+    try:
+        entry = import_module(COMPILERS[job["compiler"]]).compile_job(job)
+    except Refused as e:
+        return {"refused": True, "log": str(e)}, b""
+    return {"log": entry.log, "facts": entry.facts}, entry.data
+
+
+def serve(perform: Callable[[dict[str, Any]], tuple[dict[str, Any], bytes]]) -> None:
+    """Answer jobs from stdin on stdout until stdin ends; what ``perform`` raises is the answer ``failed``.
+
+    What compilers and kernels print goes to stderr, which the parent keeps for its messages.
+    """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    serve(sys.stdin.buffer, answers)
-
-
-def serve(jobs: IO[bytes], answers: IO[bytes]) -> None:
+    jobs = sys.stdin.buffer
     while True:
         head = jobs.read(_HEADER.size)
         if len(head) < _HEADER.size:
             return
         job: dict[str, Any] = json.loads(jobs.read(_HEADER.unpack(head)[0]))
         try:
-            entry = import_module(COMPILERS[job["compiler"]]).compile_job(job)
-        except Refused as e:
-            write_message(answers, {"refused": True, "log": str(e)})
+            header, data = perform(job)
         except Exception as e:
-            write_message(answers, {"failed": f"{type(e).__name__}: {e}", "log": traceback.format_exc()})
-        else:
-            write_message(answers, {"log": entry.log, "facts": entry.facts}, entry.data)
+            header, data = {"failed": f"{type(e).__name__}: {e}", "log": traceback.format_exc()}, b""
+        write_message(answers, header, data)

@@ -1,5 +1,6 @@
-"""Target profiles: what the compiler knows of a device."""
+"""Target profiles: what is known of a device, and what the compiler makes of it."""
 
-from .profile import Schedule, Target, find, profiles, variant
+from .profile import chip, find, names, profiles, record, records
+from .target import Schedule, Target, variant
 
-__all__ = ["Schedule", "Target", "find", "profiles", "variant"]
+__all__ = ["Schedule", "Target", "chip", "find", "names", "profiles", "record", "records", "variant"]

@@ -1,87 +1,136 @@
-"""What the compiler knows of a device. A profile is data: ``profiles.toml``, or an entry point's."""
+"""The compiler's targets, made of the profiles: what a profile does not know becomes a cautious default, and says so."""
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
-from typing import Literal, cast
+from typing import Any, cast
 
-from ..errors import UnknownTargetError
+from ..errors import ProfileError, UnknownTargetError
+from . import read
+from .facts import Profile
+from .target import Target
 
-Schedule = Literal["cpu", "gpu"]
+DEFAULTS: dict[str, Any] = {
+    "schedule": "gpu",
+    "lanes": 0,
+    "local_bytes": 32768,
+    "max_threads": 256,
+    "max_grid": (65535, 65535, 65535),
+}
+"""What stands for a fact that is not known: what every GPU that we know of has."""
+ALWAYS = frozenset(
+    {"float32", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool"}
+)  # fmt: skip
+"""Dtypes taken for native where a profile does not speak of them: no kernel goes far without their arithmetic."""
+_SHARED = ("arch", "lanes", "local_bytes", "max_threads", "max_grid", "units", "vector_bytes")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A device, as far as code generation cares.
+def names() -> tuple[str, ...]:
+    """Every known profile: ours, then those that installed packages add."""
+    return (*read.names(), *(name for name in _installed() if name not in read.names()))
 
-    ``lanes`` is how many threads run in lock step (0: none). ``native`` names the dtypes with arithmetic of their own;
-    others are emulated in a wider type unless ``absent`` lists them. Sizes are bytes.
+
+def resolve(name: str) -> str:
+    """The full name for ``name``: itself, or the one profile that begins with ``name`` and a dash.
+
+    Raises :class:`~portkernel.errors.UnknownTargetError`.
     """
+    if name in read.names():  # the entry points cost more than the file
+        return name
+    known = names()
+    if name in known:
+        return name
+    import difflib  # a mistake is rare: not worth its import
 
-    name: str
-    vendor: str
-    schedule: Schedule
-    arch: str = ""
-    lanes: int = 0
-    local_bytes: int = 32768
-    private_bytes: int = 4 << 20
-    """Stored tiles of a program of the CPU schedule: they lie on the stack of its thread, usually 8 MiB."""
-    max_threads: int = 256
-    max_grid: tuple[int, int, int] = (2**31 - 1, 65535, 65535)
-    native: frozenset[str] = frozenset()
-    absent: frozenset[str] = frozenset()
-    features: frozenset[str] = frozenset()
-    vector_bytes: int = 16
-    """Width of a vector register, for the loops of the CPU schedule."""
-    dot_vector_bytes: int = 0
-    """Width of the vectors that accumulate a dot product, where it differs from ``vector_bytes``; 64 tells of 32 registers."""
-    l1_bytes: int = 32768
-    l2_bytes: int = 262144
-    units: int = 1
-    """Independent cores or multiprocessors."""
-
-    def has(self, feature: str) -> bool:
-        return feature in self.features
-
-
-def from_table(name: str, table: dict[str, object]) -> Target:
-    """A profile from the keys of a TOML table; lists become sets or tuples."""
-    fields: dict[str, object] = {"name": name, **table}
-    for key in ("native", "absent", "features"):
-        if key in fields:
-            fields[key] = frozenset(cast(list[str], fields[key]))
-    if "max_grid" in fields:
-        fields["max_grid"] = tuple(cast(list[int], fields["max_grid"]))
-    return Target(**fields)  # type: ignore[arg-type]
+    begun = [full for full in known if full.startswith(f"{name}-")]
+    if len(begun) == 1:
+        return begun[0]
+    near = begun or difflib.get_close_matches(name, known, 4, 0.4)
+    hint = "the profiles are " + ", ".join(known) if not near else "did you mean " + ", ".join(near) + "?"
+    raise UnknownTargetError(f"target: expected a known profile, got {name!r}", hint=hint)
 
 
 @cache
+def find(name: str) -> Target:
+    """The target called ``name``. Raises :class:`~portkernel.errors.UnknownTargetError`."""
+    full = resolve(name)
+    return target_of(read.record(full)) if full in read.names() else _installed()[full]
+
+
 def profiles() -> dict[str, Target]:
-    """Every known profile by name: ours, then those that installed packages add."""
+    """Every known target by name: ours, then those that installed packages add."""
+    return {name: find(name) for name in names()}
+
+
+def records() -> dict[str, Profile]:
+    """Every profile of ours by name."""
+    return {name: read.record(name) for name in read.names()}
+
+
+def record(name: str) -> Profile:
+    """The profile called ``name``, with all facts and sources. Raises UnknownTargetError."""
+    full = resolve(name)
+    if full not in read.names():
+        raise UnknownTargetError(
+            f"target: expected a profile with facts and sources, got {full!r}",
+            hint="it comes from another package, which gives no more than a target",
+        )
+    return read.record(full)
+
+
+def chip(profile: Profile) -> Profile:
+    """The profile of what a kernel runs on: of a system its first chip, else itself."""
+    return read.record(profile.chips[0]) if profile.kind == "system" else profile
+
+
+def target_of(profile: Profile) -> Target:
+    """What the compiler may take for granted of a device."""
+    source = chip(profile)
+    fields: dict[str, Any] = dict(source.compiler)
+    for name in _SHARED:
+        value = source.value(name)
+        if value is not None:
+            fields[name] = value
+    assumed = {name for name in DEFAULTS if name not in fields}
+    for name in assumed:
+        fields[name] = DEFAULTS[name]
+    native, absent, unknown = _dtypes(source)
+    known: Mapping[str, Any] = fields
+    return Target(
+        name=profile.name, vendor=profile.vendor, native=native, absent=absent, assumed=frozenset(assumed | unknown), **known
+    )  # fmt: skip
+
+
+def _dtypes(profile: Profile) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The dtypes with arithmetic, those that must be refused, and those that nothing is known of.
+
+    One that is computed as something else silently is refused: a kernel would not get what it asks for.
+    """
+    stated = {d.dtype: d.state for d in profile.dtypes if d.usage == "arithmetic"}
+    native = {name for name, state in stated.items() if state in ("native", "slow")}
+    native |= {
+        d.dtype
+        for d in profile.dtypes
+        if d.usage == "matrix" and d.state in ("native", "slow") and d.dtype not in stated
+    }
+    native &= read.KERNEL_DTYPES
+    refused = {name for name, state in stated.items() if state in ("absent", "degraded")}
+    emulated = {name for name, state in stated.items() if state == "emulated" and name in ALWAYS}
+    unknown = {name for name in (*ALWAYS, "float64") if stated.get(name, "unknown") == "unknown"}
+    return frozenset(native | emulated | (unknown & ALWAYS)), frozenset(refused), frozenset(unknown)
+
+
+@cache
+def _installed() -> dict[str, Target]:
+    """Targets that other packages add through the entry-point group ``portkernel.targets``."""
     from importlib.metadata import entry_points  # costs more than the rest of an import of portkernel
 
-    text = Path(__file__).with_name("profiles.toml").read_text(encoding="utf-8")
-    found = {name: from_table(name, table) for name, table in tomllib.loads(text).items()}
+    found: dict[str, Target] = {}
     for entry in entry_points(group="portkernel.targets"):
-        for target in entry.load()():
+        made = entry.load()()
+        if not isinstance(made, Iterable):
+            raise ProfileError(f"entry point {entry.name}: expected targets, got {type(made).__name__}")
+        for target in cast(Iterable[Target], made):
             found[target.name] = target
     return found
-
-
-def find(name: str) -> Target:
-    """The profile called ``name``. Raises :class:`~portkernel.errors.UnknownTargetError`."""
-    try:
-        return profiles()[name]
-    except KeyError:
-        known = ", ".join(profiles())
-        raise UnknownTargetError(
-            f"target: expected a known profile, got {name!r}", hint=f"the profiles are {known}"
-        ) from None
-
-
-def variant(target: Target, **changes: object) -> Target:
-    """``target`` with facts that were read off the device at hand."""
-    return replace(target, **changes)  # type: ignore[arg-type]

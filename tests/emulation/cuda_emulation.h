@@ -44,7 +44,7 @@ static inline double rsqrt(double x) { return 1.0 / sqrt(x); }
 // --- atomics: one fiber at a time runs, and gives way only at a barrier --------------------------------------------------
 
 #define PK_ATOMIC(name, update)                                                        \
-  template <class T, class V> static inline T name(volatile T* p, V value) {           \
+  template <class T, class V> static inline T name(T* p, V value) {           \
     T old = *p, v = (T)value;                                                          \
     *p = (update);                                                                     \
     return old;                                                                        \
@@ -56,7 +56,7 @@ PK_ATOMIC(atomicAnd, (T)(old & v))
 PK_ATOMIC(atomicOr, (T)(old | v))
 PK_ATOMIC(atomicXor, (T)(old ^ v))
 PK_ATOMIC(atomicExch, v)
-template <class T, class E, class V> static inline T atomicCAS(volatile T* p, E expected, V value) {
+template <class T, class E, class V> static inline T atomicCAS(T* p, E expected, V value) {
   T old = *p;
   if (old == (T)expected) *p = (T)value;
   return old;

@@ -15,7 +15,10 @@ import portkernel as pk
 from portkernel import catalog, targets
 from portkernel.catalog import all_entries
 import numpy as np
-chips = {"numpy": "numpy", "opencl": "opencl-cpu", "cuda": "nvidia-h100", "triton": "amd-mi300x"}
+chips = {
+    "numpy": "numpy", "opencl": "opencl-cpu", "cuda": "nvidia-h100", "triton": "amd-mi300x", "hip": "amd-mi200",
+    "musa": "mthreads-s4000-qy2",
+}
 for entry in all_entries():
     problem = entry.cases[0].make(entry.dtypes[0], np.random.default_rng(0))
     for backend, target in chips.items():
@@ -34,4 +37,4 @@ def _texts(seed: str) -> list[str]:
 def test_text_does_not_depend_on_the_seed_of_hashes() -> None:
     first, second = _texts("1"), _texts("2")
     assert first == second
-    assert len({line.split()[0] for line in first}) >= 11 and len(first) % 4 == 0
+    assert len({line.split()[0] for line in first}) >= 11 and len(first) % 6 == 0

@@ -65,7 +65,8 @@ CASES: dict[str, Callable[[], Kit]] = {
     "gelu_x8": lambda: gelu_of_bfloat16(8),
     "index_arithmetic": index_arithmetic,
 }
-TEXTS = [(name, route) for name in CASES for route in ("opencl", "cuda") if (name, route) != ("gelu_x8", "cuda")]
+ROUTES = ("opencl", "cuda", "hip", "musa")
+TEXTS = [(name, route) for name in CASES for route in ROUTES if name != "gelu_x8" or route == "opencl"]
 
 
 @pytest.mark.parametrize(("name", "route"), TEXTS)

@@ -16,6 +16,7 @@ catalog.package()
 reduce = importlib.import_module("portkernel.kernels.reduce")
 arg_reduce = importlib.import_module("portkernel.kernels.arg_reduce")
 fold = importlib.import_module("portkernel.kernels.fold")
+logsumexp = importlib.import_module("portkernel.kernels.logsumexp")
 
 BACKENDS = ["numpy", pytest.param("opencl", marks=pytest.mark.skipif(not importlib.util.find_spec("pyopencl"), reason="no OpenCL"))]  # fmt: skip
 AXES = (None, 0, -1, (0, 2), (1, 3), ())
@@ -152,6 +153,37 @@ def test_norms(order: float | None) -> None:
         flat = x.transpose(1, 3, 0, 2).reshape(7, 5, -1)
         want = np.array([[np.linalg.norm(v.astype(np.float64), order) for v in row] for row in flat])
         assert np.allclose(got, want, rtol=2e-5)
+
+
+def test_elements_can_be_chosen() -> None:
+    x = layouts()["transposed"].copy()
+    where = x > 0
+    assert np.array_equal(reduce.count_nonzero(x > 1, (0, 2), where=where), np.sum((x > 1) & where, axis=(0, 2)))
+    kept = np.where(where, x.astype(np.float64), 0)
+    assert np.allclose(reduce.norm(x, 2, 1, where=where), np.sqrt((kept**2).sum(1)), rtol=1e-6)
+    assert np.array_equal(reduce.norm(x, np.inf, where=np.zeros_like(where)), np.float32(0))
+    found = logsumexp.logsumexp(x, (0, 2), where=where)
+    with np.errstate(divide="ignore"):
+        want = np.log(np.where(where, np.exp(x.astype(np.float64)), 0).sum((0, 2)))
+    assert np.allclose(found, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_mean_of_large_integers_does_not_wrap(backend: str) -> None:
+    x = np.full((3, 1000), 2**62, np.int64)
+    x[1] *= -1
+    assert np.array_equal(reduce.mean(x, 1, backend=backend), np.float32([2.0**62, -(2.0**62), 2.0**62]))
+
+
+@pytest.mark.parametrize("n", [256, 1023, 2500, 70000])
+def test_long_rows_of_extremes(n: int) -> None:
+    x = np.round(np.random.default_rng(n).standard_normal((3, n)) * 9).astype(np.float32)
+    for axis in (1, None):
+        assert np.array_equal(arg_reduce.argmax(x, axis), np.argmax(x, axis=axis))
+        assert np.array_equal(arg_reduce.argmin(x, axis), np.argmin(x, axis=axis))
+    x[1, n // 2 :: 7] = np.nan
+    x[2] = -np.inf
+    assert np.array_equal(arg_reduce.argmax(x, 1), np.argmax(x, axis=1))
 
 
 def test_torch_keeps_its_type() -> None:

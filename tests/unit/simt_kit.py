@@ -15,6 +15,8 @@ from portkernel.backends.base import Param, Source
 from portkernel.backends.c.cuda import Cuda
 from portkernel.backends.c.dialect import Dialect
 from portkernel.backends.c.emit import emit_text
+from portkernel.backends.c.hip import Hip
+from portkernel.backends.c.musa import Musa
 from portkernel.backends.c.opencl import OpenCL
 from portkernel.dtypes import DType, bool_, int32, int64
 from portkernel.ir import Binary, Block, Const, Op, ProgramId, Tensor, Type, Value
@@ -27,8 +29,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "emulation"))
 from harness import run_cuda_on_cpu
 
 Array = NDArray[np.generic]
-DIALECTS: dict[str, Dialect] = {"opencl": OpenCL(), "cuda": Cuda()}
-TARGETS = {"opencl": "opencl-gpu", "cuda": "nvidia-a100"}
+DIALECTS: dict[str, Dialect] = {"opencl": OpenCL(), "cuda": Cuda(), "hip": Hip(), "musa": Musa()}
+TARGETS = {"opencl": "opencl-gpu", "cuda": "nvidia-a100", "hip": "amd-mi300x", "musa": "mthreads-s4000-qy2"}
 
 
 class Kit:

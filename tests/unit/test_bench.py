@@ -26,7 +26,7 @@ def result(ours: float, theirs: float, spread: float = 0.0) -> Result:
 
 
 def a_report(*results: Result) -> Report:
-    return Report("a CPU", "a device", "2026-01-01", 2, {"numpy": "2"}, Peaks({"float32": 1e12}, 1e10), results)
+    return Report("a CPU", "a device", "2026-01-01", 2, {"numpy": "2"}, Peaks({"float32": 1e12}, 1e10), results, "pocl")
 
 
 def test_the_interval_of_a_median_comes_from_order_statistics() -> None:

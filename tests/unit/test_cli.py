@@ -12,8 +12,10 @@ from click.testing import CliRunner, Result
 
 from portkernel import config
 from portkernel.cli import portkernel
-from portkernel.coverage.pool import Probe
+from portkernel.coverage.places import Found
+from portkernel.runtime import survey
 from portkernel.runtime.cache import Entry, at, key_of
+from portkernel.runtime.identity import Identity
 
 
 def run(*args: str) -> Result:
@@ -27,7 +29,7 @@ def test_help_names_every_command() -> None:
         assert name in result.output
 
 
-@pytest.mark.parametrize("option", ["--kernels", "--backends", "--dtypes"])
+@pytest.mark.parametrize("option", ["--ops", "--backends", "--dtypes"])
 def test_coverage_refuses_unknown_names(option: str) -> None:
     result = run("coverage", option, "nothing_of_the_kind")
     assert result.exit_code == 2
@@ -55,16 +57,17 @@ def test_source_prints_ir() -> None:
 
 
 PROBES = {
-    "numpy": Probe(("numpy",)),
-    "opencl": Probe((), "no platform", 'pip install "portkernel[cpu]"'),
-    "cuda": Probe(("NVIDIA [test]",)),
+    "numpy": Found((Identity("numpy", "", "numpy", "", ""),)),
+    "opencl": Found((), "no platform", 'pip install "portkernel[cpu]"'),
+    "cuda": Found((Identity("gpu", "0", "NVIDIA [test]", "", ""),)),
 }
 
 
 def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     doctor_module = sys.modules["portkernel.cli.doctor"]  # the name in the package is the command
     monkeypatch.setattr(doctor_module, "ask", lambda: PROBES)
-    monkeypatch.setattr(doctor_module, "installed", lambda name: None if name == "triton" else "1.0")
+    monkeypatch.setattr(survey, "installed", lambda name: None if name == "triton" else "1.0")
+    monkeypatch.setattr(survey, "sightings", lambda: (survey.Sighting("somebody", "tool x-smi", "1.2", ("X [1]",)),))
     result = run("doctor", "--json")
     assert result.exit_code == 0, result.output
     found = {b["backend"]: b for b in json.loads(result.output)["backends"]}
@@ -72,6 +75,10 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["opencl"]["missing"] == "no platform" and "portkernel[cpu]" in found["opencl"]["cure"]
     assert found["triton"]["missing"] == "packages triton"
     assert found["triton"]["cure"] == 'pip install "portkernel[triton]"'
+    assert {b: f["can"] for b, f in found.items()} == {
+        "numpy": "run", "opencl": "compile", "triton": "emit", "cuda": "run", "hip": found["hip"]["can"], "musa": "emit",
+    }  # fmt: skip
+    assert json.loads(result.output)["vendors"][0]["devices"] == ["X [1]"]
     assert run("doctor").exit_code == 0 and "NVIDIA [test]" in run("doctor").output
 
 

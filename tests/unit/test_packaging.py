@@ -50,7 +50,7 @@ def test_data_files_are_packaged() -> None:
         if path.is_file() and path.suffix not in (".py", ".pyc") and "__pycache__" not in path.parts
     }
     assert data - covered == set()
-    assert ROOT / "portkernel" / "targets" / "profiles.toml" in covered
+    assert ROOT / "portkernel" / "targets" / "profiles" / "nvidia-h100.toml" in covered
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

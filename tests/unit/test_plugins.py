@@ -66,7 +66,7 @@ def double(x, out, B: pk.constexpr[int] = 8):
     pk.store(out, (0,), pk.load(x, (0,), (B,)) * 2)
 
 
-assert backends.names() == ("numpy", "opencl", "triton", "cuda", "echo")
+assert backends.names() == ("numpy", "opencl", "triton", "cuda", "hip", "musa", "echo")
 assert targets.find("echo-1").vector_bytes == 64
 x = np.arange(8, dtype=np.float32)
 text = double.source(x, x, backend="echo", target="echo-1")

@@ -52,7 +52,7 @@ class Emitter:
         self.names = Names()
         self.prelude = Prelude(dialect)
         self.asserts: list[tuple[str, Loc]] = []
-        self.offsets, self.local_bytes = _dynamic_local(func.body, dialect)
+        self.offsets, self.local_bytes, self.group_bytes = _local_memory(func.body, dialect)
         self.constants: dict[Value, Scalar] = {}
         self.params: dict[Value, str] = {}
         self._exprs: dict[Value, Expr] = {}
@@ -193,6 +193,7 @@ class Emitter:
             emulated=frozenset(x.name for x in self._dtypes() if x.name in SMALL),
             options=d.options(self.target),
             suffix=d.suffix,
+            group_bytes=self.group_bytes,
         )
 
     def _check_dtypes(self) -> None:
@@ -278,8 +279,9 @@ def _written(body: Block) -> frozenset[Value]:
     return frozenset(bases[op.pointer] for op in writes if op.pointer in bases)
 
 
-def _dynamic_local(body: Block, dialect: Dialect) -> tuple[dict[Value, int], int]:
-    """Offsets in the local memory that the launch asks for, and its size; nothing where declarations have room."""
+def _local_memory(body: Block, dialect: Dialect) -> tuple[dict[Value, int], int, int]:
+    """Offsets in the local memory that the launch asks for, and its size; nothing where declarations have room. Last, all
+    that a group takes, one way or the other."""
     offsets: dict[Value, int] = {}
     total = 0
     for op in walk(body):
@@ -287,8 +289,8 @@ def _dynamic_local(body: Block, dialect: Dialect) -> tuple[dict[Value, int], int
             offsets[op.result] = total
             total += -(-op.size * op.result.pointer.dtype.itemsize // 128) * 128
     if dialect.static_local is None or total <= dialect.static_local:
-        return {}, 0
-    return offsets, total
+        return {}, 0, total
+    return offsets, total, total
 
 
 def emit_text(func: s.SimtFunc, dialect: Dialect, target: Target, params: tuple[Param, ...]) -> Source:

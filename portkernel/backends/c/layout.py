@@ -6,6 +6,7 @@ chain of elementwise operations on one shape never moves an element from thread 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ Visit = Callable[[tuple[Index, ...], Index, int], None]
 """Takes the index of an element, the register of the thread that holds it, and how many neighbours come with it."""
 
 UNROLL = 64  # more registers than this stay a loop
+FEW = 16
+"""A tile of so many vectors is filled with no loop over them: compilers then keep it in registers."""
 _TURNS = 16  # how often the body of a loop is taken to run
 T = TypeVar("T")
 
@@ -50,8 +53,14 @@ class Rows:
     def registers(self) -> int:
         return math.prod(self.shape)
 
-    def each(self, b: SimtBuilder, visit: Visit, lanes: int = 1) -> None:
-        """Visit every element, ``lanes`` at once along dimension ``inner`` and the rest one by one."""
+    def each(self, b: SimtBuilder, visit: Visit, lanes: int = 1, *, unrolled: bool = False) -> None:
+        """Visit every element, ``lanes`` at once along dimension ``inner`` and the rest one by one.
+
+        ``unrolled``: a tile of few vectors with no loop.
+        """
+        if unrolled and lanes > 1 and math.prod(self.shape) <= FEW * lanes and self.shape[self.inner] % lanes == 0:
+            self._one_by_one(b, visit, lanes)
+            return
         if self.inner % max(len(self.shape), 1) == len(self.shape) - 1 or not self.shape:
             self._dimension(b, (), visit, lanes)
             return
@@ -61,6 +70,12 @@ class Rows:
             visit(back, b.flat(back, self.shape), count)
 
         Rows(last(self.shape, self.inner)).each(b, turned, lanes)
+
+    def _one_by_one(self, b: SimtBuilder, visit: Visit, lanes: int) -> None:
+        sides = [range(0, n, lanes if d == self.inner % len(self.shape) else 1) for d, n in enumerate(self.shape)]
+        for turned in itertools.product(*last(tuple(sides), self.inner)):
+            index = first(turned, self.inner)
+            visit(index, b.flat(index, self.shape), lanes)
 
     def _dimension(self, b: SimtBuilder, index: tuple[Index, ...], visit: Visit, lanes: int) -> None:
         d = len(index)

@@ -28,6 +28,7 @@ from ...ir import (
     Stride,
     Value,
     While,
+    walk,
 )
 from ...ir.core import Effect
 from ...ir.simt import SimtFunc, Vec
@@ -36,10 +37,10 @@ from . import layout, plan
 from .build import Index, SimtBuilder, Values
 from .lower_atomic import lower_atomic
 from .lower_dot import lower_dot
-from .lower_edge import guarded
+from .lower_edge import guarded, inner_turns
 from .lower_elementwise import compute, element
 from .lower_fill import fill, fill_together
-from .lower_fold import lower_reduce, lower_scan
+from .lower_fold import fills_on_the_way, lower_reduce, lower_scan
 from .lower_memory import open_box, scatter_element, store_element
 from .lower_vector import lanes_for
 from .plan import tensors_touched
@@ -60,9 +61,18 @@ def lower(func: Func, target: Target) -> SimtFunc:
 
 
 def lower_block(s: State, block: Block) -> None:
-    for op in block.ops:
+    for place, op in enumerate(block.ops):
         s.b.loc = op.loc
+        if s.threads == 1 and op.results and fills_on_the_way(s, op, block.ops[place + 1 :]):
+            s.on_the_way[op.result] = _storage(s, op.result, op)
+            if isinstance(op, Load):
+                open_box(s, op)
+                s.reading(op.tensor)
+            continue
         lower_op(s, op)
+        if s.on_the_way and isinstance(op, (Reduce, ArgReduce)):
+            s.stored |= s.on_the_way
+            s.on_the_way.clear()
 
 
 def lower_op(s: State, op: Op) -> None:
@@ -117,9 +127,13 @@ def settle(s: State, op: Op) -> None:
     if not value.tile.shape:
         s.scalars[value] = compute(s, value, (), 0, 1)
     elif value in s.plan.stored:
-        storage = s.allocate(value.tile.shape, value.tile.dtype, s.plan.stored[value], _name(value), op.loc)
+        storage = _storage(s, value, op)
         fill(s, value, storage)
         s.stored[value] = storage
+
+
+def _storage(s: State, value: Value, op: Op) -> Storage:
+    return s.allocate(value.tile.shape, value.tile.dtype, s.plan.stored[value], _name(value), op.loc)
 
 
 def _name(value: Value) -> str:
@@ -153,7 +167,10 @@ def _store(s: State, op: Store) -> None:
     def visit(index: tuple[Index, ...], register: Index, lanes: int) -> None:
         store_element(s, op, index, element(s, op.value, index, register, lanes))
 
-    guarded(s, [op.value], op.value.tile.size, lambda: s.each(shape, visit, lanes_for(s, shape, [op.value], op)), op)
+    def body() -> None:
+        s.each(shape, visit, lanes_for(s, shape, [op.value], op), unrolled=True)
+
+    guarded(s, [op.value], op.value.tile.size, body, op)
 
 
 def _scatter(s: State, op: Scatter) -> None:
@@ -314,7 +331,20 @@ def _for(s: State, op: For) -> None:
             s.scalars[counter] = s.b.const(i, dtype) if isinstance(i, int) else i
             return carried.turn(values)
 
-        carried.close(s.b.loop(stop, body, start=start, step=step, inits=carried.inits, dtype=dtype))
+        found = carried.inits
+        if step == 1 and (inner := inner_turns(s, op, start, stop)) is not None:
+            start, boxes = inner.stop, inner.boxes
+            s.inside |= boxes
+            found = s.b.loop(start, body, start=inner.start, inits=found, dtype=dtype)
+            s.inside -= boxes
+            for r in (r for inside in walk(op.body) for r in inside.results):
+                s.stored.pop(r, None)  # the body is lowered once more
+            s.outside |= boxes
+            found = s.b.loop(stop, body, start=start, inits=found, dtype=dtype)
+            s.outside -= boxes
+        else:
+            found = s.b.loop(stop, body, start=start, step=step, inits=found, dtype=dtype)
+        carried.close(found)
         return
     limit, stride = s.scalars[op.stop], s.scalars[op.step]
     zero = s.b.const(0, dtype)

@@ -7,7 +7,7 @@ from ...ir import Bitcast, Dot, Value
 from ...ir.simt import Mad, Vec
 from .build import Index, Values
 from .layout import Blocks, Cyclic, Layout, Rows
-from .lower_dot_cpu import dot_on_one_thread
+from .lower_dot_cpu import counts_in_float, dot_on_one_thread
 from .lower_elementwise import element
 from .lower_fill import fill
 from .lower_memory import unit_axis
@@ -147,14 +147,16 @@ def multiply_add(s: State, x: Value, y: Value, z: Value) -> Value:
     return s.b.binary("add", s.b.binary("mul", x, y), z)
 
 
-def staged_dtype(op: Dot, value: Value) -> DType:
-    """Narrow floats are widened when they are staged, integers when they are read."""
+def staged_dtype(op: Dot, value: Value, threads: int = 0) -> DType:
+    """Narrow floats are widened when they are staged, integers when they are read; bytes become floats on one thread."""
     dtype = value.tile.dtype
+    if threads == 1 and counts_in_float(op):
+        return float32
     return op.result.tile.dtype if dtype.is_float else dtype
 
 
 def _operand(s: State, op: Dot, value: Value, index: tuple[Index, ...], lanes: int) -> Value:
-    found = s.b.cast(element(s, value, index, 0, lanes), staged_dtype(op, value))
+    found = s.b.cast(element(s, value, index, 0, lanes), staged_dtype(op, value, s.threads))
     return tf32(s, found) if op.precision == "tf32" and found.vec.dtype == float32 else found
 
 
@@ -162,7 +164,7 @@ def _usable(s: State, op: Dot, value: Value) -> bool:
     """Whether an operand can be read where it is stored."""
     stored = s.stored.get(value)
     rounded = op.precision == "tf32" and value.tile.dtype == float32
-    return stored is not None and not stored.own and stored.dtype == staged_dtype(op, value) and not rounded
+    return stored is not None and not stored.own and stored.dtype == staged_dtype(op, value, s.threads) and not rounded
 
 
 def _stage_slice(s: State, op: Dot, value: Value, axis: int, begin: Index, part: int) -> Storage:
@@ -189,7 +191,7 @@ def _stage_slice(s: State, op: Dot, value: Value, axis: int, begin: Index, part:
 def _stage(s: State, op: Dot, value: Value) -> Storage:
     """An operand, row-major, where every thread sees it: where it is stored already, or in a copy."""
     tile = value.tile
-    wanted = staged_dtype(op, value)
+    wanted = staged_dtype(op, value, s.threads)
     if _usable(s, op, value):
         return s.stored[value]
     name = "left" if value is op.a else "right"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...dtypes import DType
+from ...dtypes import float32, int32
 from ...ir import Dot, Value
-from ...ir.simt import Mad, Pointer, Vec
+from ...ir.simt import Mad, Vec
 from .build import Index, Values
 from .lower_edge import guarded
 from .lower_memory import unit_axis
@@ -32,6 +32,15 @@ def panel(s: State, dtype_bytes: int, height: int, width: int) -> tuple[int, int
     return rows, vectors, lanes
 
 
+def counts_in_float(op: Dot) -> bool:
+    """Whether float32 adds up the integer products of a tile exactly: sums stay within 24 bits. The micro-kernel is then
+    that of float32, and its sums are added to int32 at the end."""
+    if not (op.result.tile.dtype == int32 and op.a.tile.dtype.is_integer and op.b.tile.dtype.is_integer):
+        return False
+    largest = [max(abs(int(v.tile.dtype.min)), int(v.tile.dtype.max)) for v in (op.a, op.b)]
+    return largest[0] * largest[1] * op.a.tile.shape[-1] <= 1 << 24
+
+
 def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: Storage) -> None:
     """Add the products to ``target``. ``right`` is packed here in panels of columns, the last as narrow as vectors allow."""
     b = s.b
@@ -42,7 +51,8 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
     whole, rest = divmod(width, columns)
     tail = -(-rest // lanes) * lanes
     size = (whole * columns + tail) * depth
-    packed = s.buffer(size, op.result.tile.dtype, "the packed right operand", op.loc)
+    dtype = float32 if counts_in_float(op) else op.result.tile.dtype
+    packed = s.buffer(size, dtype, "the packed right operand", op.loc)
 
     def batch(n: Index, _: Values) -> Values:
         lead: tuple[Index, ...] = (n,) if len(shape) == 3 else ()
@@ -109,7 +119,7 @@ class _Packing:
         """``count`` columns of a panel of ``width``; the others are zero."""
         b = self.s.b
         together = count // self.lanes * self.lanes if self.lanes > 1 else 0
-        kind = self._kind
+        kind = self.packed.pointer.dtype
 
         def vectors(k: Index, _: Values) -> Values:
             for c in range(0, together, self.lanes):
@@ -143,12 +153,6 @@ class _Packing:
         else:
             b.loop(self.depth, lambda k, _: b.loop(stop, lambda c, _: one(k, c), start=start))
 
-    @property
-    def _kind(self) -> DType:
-        pointer = self.packed.type
-        assert isinstance(pointer, Pointer)
-        return pointer.dtype
-
     def _place(self, p: Index, k: Index, c: Index, width: int) -> Index:
         b = self.s.b
         return b.add(b.add(b.mul(p, self.depth * self.columns), b.mul(k, width)), c)
@@ -156,7 +160,7 @@ class _Packing:
     def _put(self, p: Index, k: Index, c: Index, n: int, width: int) -> None:
         b = self.s.b
         found = self.right((*self.lead, k, b.add(b.mul(p, self.columns), c)), n)
-        b.write(self.packed, self._place(p, k, c, width), b.cast(found, self._kind))
+        b.write(self.packed, self._place(p, k, c, width), b.cast(found, self.packed.pointer.dtype))
 
 
 class _Kernel:
@@ -186,7 +190,7 @@ class _Kernel:
 
     def block(self, p: Index, row: Index, rows: int, vectors: int) -> None:
         b = self.s.b
-        kind = Vec(self.target.dtype, self.lanes)
+        kind = Vec(self.packed.pointer.dtype, self.lanes)
         first = b.mul(p, self.columns)
         cells = [(r, v) for r in range(rows) for v in range(vectors)]
         places = [self.target.place(b, (*self.lead, b.add(row, r), b.add(first, v * self.lanes)), 0) for r, v in cells]
@@ -207,6 +211,17 @@ class _Kernel:
                         found.append(b.binary("add", b.binary("mul", x, ys[v]), old))
             return tuple(found)
 
-        inits = tuple(b.read(self.target.pointer, place, self.lanes) for place in places)
-        for place, value in zip(places, b.loop(self.depth, step, inits=inits, unroll=4), strict=True):
+        def before(place: Index) -> Value:
+            return b.read(self.target.pointer, place, self.lanes)
+
+        if kind.dtype == self.target.dtype:
+            found = b.loop(self.depth, step, inits=tuple(map(before, places)), unroll=4)
+        else:
+            zeros = (b.splat(b.const(0.0, kind.dtype), self.lanes),) * len(places)
+            sums = b.loop(self.depth, step, inits=zeros, unroll=4)
+            found = tuple(
+                b.binary("add", before(place), b.cast(total, self.target.dtype))
+                for place, total in zip(places, sums, strict=True)
+            )
+        for place, value in zip(places, found, strict=True):
             b.write(self.target.pointer, place, value)

@@ -8,9 +8,10 @@ and no element is checked one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
-from ...dtypes import int64
-from ...ir import Gather, Load, Op, Store, Value
+from ...dtypes import int32, int64, uint64
+from ...ir import Binary, Cast, Const, Dot, For, Gather, Load, Op, Store, Value, walk
 from .build import Index, Values
 from .layout import Rows
 from .lower_memory import address, size_of
@@ -46,7 +47,109 @@ def guarded(s: State, roots: Iterable[Value], size: int, body: Callable[[], None
             body()
         return ()
 
-    s.b.branch(s.b.both([box_inside(s, op) for op in boxes if op not in before]), fast, slow)
+    if s.outside.isdisjoint(boxes):
+        s.b.branch(s.b.both([box_inside(s, op) for op in boxes if op not in before]), fast, slow)
+    else:
+        slow()
+
+
+# --- the turns of a loop that see no edge ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class InnerTurns:
+    """In the turns ``start`` to ``stop`` of a loop, ``boxes`` lie inside their tensors."""
+
+    start: Index
+    stop: Value
+    boxes: frozenset[Op]
+
+
+def inner_turns(s: State, loop: For, start: Index, stop: Index) -> InnerTurns | None:
+    """The first turns of ``loop``, in which boxes whose place moves along with the counter lie inside.
+
+    A loop of its own for those leaves compilers no second branch to keep registers for. Only where one thread does the
+    work, and not for products, whose packing costs more than a check.
+    """
+    if s.threads > 1 or any(isinstance(op, Dot) for op in walk(loop.body)):
+        return None
+    b = s.b
+    boxes = {op: moves for op in loop.body.ops if isinstance(op, (Load, Store)) and (moves := _moves(s, loop, op))}
+    if not any(move.scale for moves in boxes.values() for move in moves):
+        return None
+    first, end = b.wide(start), b.wide(stop)
+    checks: list[Value | bool] = []
+    for op, moves in boxes.items():
+        for axis, (move, n) in enumerate(zip(moves, _tile(op).tile.shape, strict=True)):
+            size = size_of(s, op.tensor, axis)
+            room = b.sub(size, b.add(move.base, n))
+            checks.append(b.at_least(b.add(b.mul(first, move.scale), move.base), 0))
+            checks.append(b.at_least(room, 0))
+            if move.scale:
+                turns = b.add(_over(s, room, move.scale), 1)
+                end = b.select(b.binary("lt", b.value(turns), b.value(end)), b.value(turns), b.value(end))
+    last = b.select(b.binary("gt", b.value(end), b.value(first)), b.value(end), b.value(first))
+    ok = b.both(checks)
+    last = last if ok is True else b.value(first) if ok is False else b.select(ok, last, b.value(first))
+    kind = loop.body.params[0].tile.dtype
+    return InnerTurns(start, b.cast(last, kind), frozenset(boxes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    """An offset ``scale · counter + base``."""
+
+    scale: int
+    base: Index
+
+
+def _moves(s: State, loop: For, op: Load | Store) -> tuple[_Move, ...] | None:
+    """How each offset of ``op`` moves with the counter of ``loop``; None if that is not known."""
+    if _tile(op).tile.size < 8:
+        return None
+    found = [_move(s, loop, v) for v in op.offsets]
+    return tuple(m for m in found if m is not None) if None not in found else None
+
+
+def _move(s: State, loop: For, value: Value) -> _Move | None:
+    if value is loop.body.params[0]:
+        return _Move(1, 0)
+    known = s.constants.get(value)
+    if known is None:
+        known = _constant(s, value)
+    if known is not None:
+        return _Move(0, int(known))
+    op = s.makers.get(value)
+    if op is None or op not in loop.body.ops:
+        scalar = s.scalars.get(value)
+        return None if scalar is None or value in loop.body.params else _Move(0, s.b.wide(scalar))
+    if isinstance(op, Cast) and op.result.tile.dtype == int64 and op.x.tile.dtype in (int32, int64):
+        return _move(s, loop, op.x)
+    if isinstance(op, Binary) and op.fn == "add":
+        one, other = _move(s, loop, op.x), _move(s, loop, op.y)
+        if one is not None and other is not None:
+            return _Move(one.scale + other.scale, s.b.add(one.base, other.base))
+    if isinstance(op, Binary) and op.fn == "mul":
+        for x, y in ((op.x, op.y), (op.y, op.x)):
+            by, moved = _move(s, loop, y), _move(s, loop, x)
+            if moved is None or by is None or by.scale or not isinstance(by.base, int) or by.base <= 0:
+                continue
+            return _Move(moved.scale * by.base, s.b.mul(moved.base, by.base))
+    return None
+
+
+def _constant(s: State, value: Value) -> int | None:
+    """A constant that stands in the body of the loop, which is not lowered yet."""
+    op = s.makers.get(value)
+    return int(op.value) if isinstance(op, Const) else None
+
+
+def _over(s: State, x: Index, n: int) -> Index:
+    """``x // n``, right for ``x >= 0``."""
+    if isinstance(x, int):
+        return x // n
+    unsigned = s.b.binary("floordiv", s.b.cast(x, uint64), s.b.const(n, uint64))
+    return s.b.cast(unsigned, int64)
 
 
 def lazy_leaves(s: State, roots: Iterable[Value]) -> list[Op]:

@@ -48,6 +48,14 @@ def element(s: State, value: Value, index: Place, register: Index, lanes: int = 
 
 
 def compute(s: State, value: Value, index: Place, register: Index, lanes: int) -> Value:
+    storage = s.on_the_way.get(value)
+    found = _computed(s, value, index, register, lanes)
+    if storage is not None:
+        s.b.write(storage.pointer, storage.place(s.b, index, register), found)
+    return found
+
+
+def _computed(s: State, value: Value, index: Place, register: Index, lanes: int) -> Value:
     if value in s.stored:
         return read_stored(s, value, index, register, lanes)
     op = s.makers[value]

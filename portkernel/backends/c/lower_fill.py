@@ -31,7 +31,9 @@ def fill(
 
     def body() -> None:
         if isinstance(chosen, Rows):
-            chosen.each(s.b, visit, lanes_for(s, tile.shape, [value]))  # one at a time unless the last is innermost
+            chosen.each(
+                s.b, visit, lanes_for(s, tile.shape, [value]), unrolled=True
+            )  # one at a time unless the last is innermost
         else:
             chosen.each(s.b, visit)
 
@@ -51,4 +53,4 @@ def fill_together(s: State, pairs: Sequence[tuple[Value, Storage]]) -> None:
         for (_, storage), new in zip(pairs, found, strict=True):
             s.b.write(storage.pointer, storage.place(s.b, index, register), new)
 
-    guarded(s, values, values[0].tile.size, lambda: s.each(shape, visit, lanes_for(s, shape, values)))
+    guarded(s, values, values[0].tile.size, lambda: s.each(shape, visit, lanes_for(s, shape, values), unrolled=True))

@@ -6,14 +6,36 @@ threads share a line in parts, and the parts are folded in order through local m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ...dtypes import int32
-from ...ir import ArgReduce, Block, Reduce, Scan, Value
+from ...ir import (
+    Arange,
+    ArgReduce,
+    Binary,
+    Bitcast,
+    Block,
+    BroadcastTo,
+    Cast,
+    Const,
+    Dim,
+    Extract,
+    Full,
+    Load,
+    Op,
+    Permute,
+    ProgramId,
+    Reduce,
+    Reshape,
+    Scan,
+    Select,
+    Unary,
+    Value,
+)
 from ...ir.simt import Iota, Lane, Vec
 from ...lang.functions import FOLDS
 from .build import Index, Values
-from .layout import Cyclic
+from .layout import FEW, Cyclic, same_sides
 from .lower_edge import guarded
 from .lower_elementwise import element
 from .lower_memory import neighbour
@@ -186,11 +208,48 @@ def _whole_lines(
     _finish(s, op, kept, lines_of, xs, across)
 
 
+_ELEMENTWISE = (Unary, Binary, Select, Cast, Bitcast)
+
+
+def fills_on_the_way(s: State, op: Op, later: Sequence[Op]) -> bool:
+    """Whether the first of the ``later`` operations that does anything is a fold that reads each element of ``op``'s result
+    once: that fold then stores the tile while it goes over it. For one thread."""
+    value = op.results[0]
+    if len(op.results) != 1 or value not in s.plan.stored or not isinstance(op, (Load, *_ELEMENTWISE)):
+        return False
+    for other in later:
+        if isinstance(other, (Reduce, ArgReduce)):
+            xs = other.xs if isinstance(other, Reduce) else (other.x,)
+            plain = isinstance(other, ArgReduce) or other.body is None
+            return plain and any(_reaches(s, x, value) for x in xs)
+        if not isinstance(other, (Const, Full, *_LAZY, *_ELEMENTWISE)) or other.result in s.plan.stored:
+            return False
+        if not other.result.tile.shape and value in other.operands:
+            return False
+    return False
+
+
+_LAZY = (Reshape, BroadcastTo, Permute, Extract, Arange, Dim, ProgramId)
+
+
+def _reaches(s: State, x: Value, value: Value) -> bool:
+    """Whether each element of ``x`` is computed from the element of ``value`` at the same place."""
+    if x is value:
+        return True
+    op = s.makers.get(x)
+    if x in s.stored or op is None:
+        return False
+    if isinstance(op, Reshape):
+        return bool(same_sides(op.x.tile.shape, x.tile.shape)) and _reaches(s, op.x, value)
+    return isinstance(op, _ELEMENTWISE) and any(_reaches(s, y, value) for y in op.operands)
+
+
 def _fold_lanes(s: State, op: Reduce | ArgReduce, line: Place, length: int, lanes: int, combine: Combine) -> Values:
     """A line along the innermost dimension, in several vectors of partial results that are folded into one another at the
     end."""
     b = s.b
-    ways = 4 if length >= 8 * lanes else 1
+    most = 8 if s.target.vector_bytes >= 64 and not isinstance(op, ArgReduce) else 4  # of 32 registers, or of 16
+    ways = next((w for w in (8, 4) if w <= most and length >= 2 * w * lanes), 1)
     stride = ways * lanes
     done = length // stride * stride
 
@@ -207,8 +266,13 @@ def _fold_lanes(s: State, op: Reduce | ArgReduce, line: Place, length: int, lane
         olds = _parts(acc, ways)
         return tuple(v for w in range(ways) for v in combine(olds[w], vector(b.add(k, w * lanes))))
 
-    inits = tuple(v for w in range(ways) for v in vector(w * lanes))
-    partial = _parts(b.loop(done, step, start=stride, step=stride, inits=inits), ways)
+    found = tuple(v for w in range(ways) for v in vector(w * lanes))
+    if length <= FEW * lanes:
+        for k in range(stride, done, stride):
+            found = step(k, found)
+    else:
+        found = b.loop(done, step, start=stride, step=stride, inits=found)
+    partial = _parts(found, ways)
     for start in range(done, length // lanes * lanes, lanes):
         way = (start - done) // lanes
         partial[way] = combine(partial[way], vector(start))

@@ -13,8 +13,8 @@ from ...ir import BroadcastTo, Concat, Extract, Gather, Load, Permute, Reshape, 
 from .layout import same_sides
 from .state import State
 
-MOST = 8
-"""Lanes of 32 bits and more: wider vectors do not survive every compiler, and loops of these are unrolled anyway."""
+MOST = 16
+"""Lanes of a vector in OpenCL C, at most."""
 
 LEAST = 4
 """Lanes below which a short side is not worth a vector."""
@@ -46,7 +46,7 @@ def lanes_for(s: State, shape: tuple[int, ...], roots: Iterable[Value], store: S
 def full_lanes(s: State, dtypes: Iterable[DType]) -> int:
     """How many lanes of the widest of ``dtypes`` fill a vector."""
     widest = max((_register_bits(dtype) for dtype in dtypes), default=32)
-    return min(8 * s.target.vector_bytes // widest, MOST if widest >= 32 else 2 * MOST)
+    return min(8 * s.target.vector_bytes // widest, MOST)
 
 
 def _register_bits(dtype: DType) -> int:

@@ -65,10 +65,14 @@ class State:
     scalars: dict[Value, Value] = field(default_factory=dict)
     constants: dict[Value, int | float | bool] = field(default_factory=dict)
     stored: dict[Value, Storage] = field(default_factory=dict)
+    on_the_way: dict[Value, Storage] = field(default_factory=dict)
+    """Tiles that the next fold stores while it reads them."""
     boxes: dict[Op, Box] = field(default_factory=dict)
     makers: dict[Value, Op] = field(default_factory=dict)
     inside: frozenset[Op] = frozenset()
     """Loads and stores whose box is known to lie inside the tensor, here."""
+    outside: frozenset[Op] = frozenset()
+    """Those whose box is taken not to lie inside, here: in the last turns of a loop whose other turns have them inside."""
     staged: dict[Op, Storage] = field(default_factory=dict)
     """Stores that go to a tile of this thread for the time being."""
     depth: int = 0
@@ -93,11 +97,12 @@ class State:
     def threads(self) -> int:
         return self.layouts.threads
 
-    def each(self, shape: tuple[int, ...], visit: Visit, lanes: int = 1) -> None:
-        """Visit the elements of a tile of ``shape`` that this thread holds, ``lanes`` neighbours at once if it holds them all."""
+    def each(self, shape: tuple[int, ...], visit: Visit, lanes: int = 1, *, unrolled: bool = False) -> None:
+        """Visit the elements of a tile of ``shape`` that this thread holds, ``lanes`` neighbours at once if it holds them all;
+        ``unrolled`` as of :class:`Rows`."""
         layout = self.layouts.of(shape)
         if isinstance(layout, Rows):
-            layout.each(self.b, visit, lanes)
+            layout.each(self.b, visit, lanes, unrolled=unrolled)
         else:
             layout.each(self.b, visit)
 

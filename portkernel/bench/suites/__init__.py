@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..model import Suite
-from . import convolution, folds, gemm, maps, norms
+from . import attention, convolution, folds, gemm, maps, norms
 
-SUITES: dict[str, Suite] = {s.name: s for module in (gemm, convolution, folds, norms, maps) for s in module.SUITES}
+SUITES: dict[str, Suite] = {
+    s.name: s for module in (gemm, convolution, attention, folds, norms, maps) for s in module.SUITES
+}

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..model import Case, Contest, Suite
-from .library import Array, kernel, normal, peer_module
+from .library import Array, bars, normal, operator, peer_module
 
 Which = Literal["forward", "input", "weight"]
 
@@ -63,7 +63,7 @@ def _contest(layer: Layer, batch: int, which: Which, device: str | None) -> Cont
     ours: Array = np.zeros_like({"forward": grad, "input": x, "weight": weight}[which])
     options = (layer.stride, padding, 1, layer.groups)
     name = f"conv{rank}d" + ("" if which == "forward" else f"_{which}")
-    function = kernel("conv", name)
+    function = operator(name)
     route: dict[str, Any] = {"out": ours, "backend": "opencl", "device": device}
     given: dict[str, tuple[Any, ...]] = {
         "forward": (x, weight, None),
@@ -105,14 +105,14 @@ def _case(layer: Layer, batch: int, which: Which, quick: bool = False) -> Case:
 _QUICK = (RESNET_50[0], RESNET_50[2], RESNET_50[3], RESNET_50[12])
 SUITES = (
     Suite(
-        "conv", "convolution", "torch", 0.7,
+        "conv", "convolution", "torch", bars(0.7, 0.8),
         (
             *(_case(layer, batch, "forward", batch == 1 and layer in _QUICK) for batch in (1, 8) for layer in RESNET_50),
             *(_case(layer, 1, "forward", layer is OTHERS[0]) for layer in OTHERS),
         ),
     ),
     Suite(
-        "conv-gradients", "gradients of convolution", "torch", 0.5,
+        "conv-gradients", "gradients of convolution", "torch", bars(0.5, 0.6),
         tuple(
             _case(layer, 1, which, layer is RESNET_50[2])
             for layer in (*RESNET_50, *OTHERS)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..model import Case, Contest, Suite
-from .library import HOST, kernel, normal, peer_module, relative_error
+from .library import HOST, bars, normal, operator, peer_module, relative_error
 
-_NUMPY: dict[str, Callable[..., Any]] = {"sum": np.sum, "max": np.max, "argmax": np.argmax}
-_TORCH = {"sum": "sum", "max": "amax", "argmax": "argmax"}
+_NUMPY: dict[str, Callable[..., Any]] = {"sum": np.sum, "mean": np.mean, "max": np.max, "argmax": np.argmax}
+_TORCH = {"sum": "sum", "mean": "mean", "max": "amax", "argmax": "argmax"}
 
 
 def _fold(which: str, shape: tuple[int, ...], axis: int | None, dtype: str, device: str | None) -> Contest:
@@ -19,7 +19,7 @@ def _fold(which: str, shape: tuple[int, ...], axis: int | None, dtype: str, devi
     kept = () if axis is None else tuple(n for d, n in enumerate(shape) if d != axis)
     ours, theirs = (np.zeros(kept, np.int64 if which == "argmax" else dtype) for _ in range(2))
     numpy_fold = _NUMPY[which]
-    own = kernel("arg_reduce" if which == "argmax" else "reduce", which)
+    own = operator(which)
     torch = peer_module("torch")
     peers: dict[str, Callable[[], object]] = {"numpy": lambda: numpy_fold(x, axis=axis, out=theirs)}
     if torch is not None:
@@ -44,7 +44,7 @@ def _fold(which: str, shape: tuple[int, ...], axis: int | None, dtype: str, devi
 def _cumsum(m: int, n: int, device: str | None) -> Contest:
     x = normal((m, n))
     ours, theirs = (np.zeros_like(x) for _ in range(2))
-    cumsum = kernel("cumsum", "cumsum")
+    cumsum = operator("cumsum")
     run = lambda: cumsum(x, 1, out=ours, backend="opencl", device=device)  # noqa: E731
     torch = peer_module("torch")
     peers: dict[str, Callable[[], object]] = {"numpy": lambda: np.cumsum(x, axis=1, out=theirs)}
@@ -52,6 +52,19 @@ def _cumsum(m: int, n: int, device: str | None) -> Contest:
         tx, out = torch.from_numpy(x), torch.empty((m, n))
         peers["torch"] = lambda: torch.cumsum(tx, 1, out=out)
     return Contest(run, peers, 2.0 * x.nbytes, float(x.size), relative_error(ours, theirs, 1e-4))
+
+
+def _variance(axis: int | None, device: str | None) -> Contest:
+    x = normal((4096, 4096))
+    ours, theirs = (np.zeros(() if axis is None else 4096, np.float32) for _ in range(2))
+    own = operator("var")
+    torch = peer_module("torch")
+    peers: dict[str, Callable[[], object]] = {"numpy": lambda: np.var(x, axis=axis, out=theirs)}
+    if torch is not None:
+        tx = torch.from_numpy(x)
+        peers["torch"] = lambda: torch.var(tx, axis, correction=0)
+    run = lambda: own(x, axis=axis, out=ours, backend=HOST, device=device)  # noqa: E731
+    return Contest(run, peers, float(x.nbytes + ours.nbytes), 3.0 * x.size, relative_error(ours, theirs, 1e-4))
 
 
 def _case(which: str, axis: int | None, dtype: str, quick: bool = False) -> Case:
@@ -65,15 +78,19 @@ def _whole(which: str) -> Case:
 
 SUITES = (
     Suite(
-        "reduce", "folds along an axis", "fastest", 0.9,
+        "reduce", "folds along an axis", "fastest", bars(0.9, 1.1),
         (
             *(_case(w, axis, "float32", axis is not None) for w in _NUMPY for axis in (0, 1, None)),
             *(_case(w, axis, "float16") for w in _NUMPY for axis in (0, 1)),
             *(_whole(w) for w in _NUMPY),
+            *(
+                Case(f"var 4096×4096 {'whole' if axis is None else f'axis {axis}'}", lambda device, axis=axis: _variance(axis, device))  # type: ignore[misc]
+                for axis in (0, 1, None)
+            ),
         ),
     ),
     Suite(
-        "cumsum", "running sums", "fastest", 0.9,
+        "cumsum", "running sums", "fastest", bars(0.9, 1.1),
         (Case("4096×4096", lambda device: _cumsum(4096, 4096, device), True),),
     ),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import catalog
+from ... import catalog, ops
 from ..model import Run
 
 Array = NDArray[Any]
@@ -19,12 +19,22 @@ HOST = "opencl"
 Grid = Callable[[Any], tuple[int, ...]]
 
 
+def bars(first: float, second: float) -> dict[str, float]:
+    """The geometric means wanted on the two OpenCL implementations for CPUs that pip installs."""
+    return {"pocl": first, "intel": second}
+
+
 def cdiv(a: int, b: int) -> int:
     return -(-a // b)
 
 
+def operator(name: str) -> ops.Operator:
+    """An operator as users call it."""
+    return ops.find(name)
+
+
 def kernel(module: str, name: str) -> Any:
-    """A kernel or a function of the kernel library."""
+    """A kernel of the kernel library."""
     return getattr(importlib.import_module(f"{catalog.package().__name__}.{module}"), name)
 
 

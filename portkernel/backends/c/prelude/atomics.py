@@ -2,8 +2,8 @@
 access races with another thread's."""
 
 _LOOP = """
-FN T NAME(volatile SPACE T* p, T v) {
-  volatile SPACE U* w = (volatile SPACE U*)p;
+FN T NAME(SPACE T* p, T v) {
+  SPACE U* w = (SPACE U*)p;
   U seen = CAS(w, 0, 0), before;
   do {
     before = seen;
@@ -26,8 +26,8 @@ ATOMICS: dict[str, str] = {
     "atomic_min/f": _float("pk_min__T(bits_T(before), v)"),
     "atomic_xchg/f": _float("v"),
     "atomic_cas/f": """
-FN T NAME(volatile SPACE T* p, T expected, T v) {
-  return bits_T(CAS((volatile SPACE U*)p, bits_U(expected), bits_U(v)));
+FN T NAME(SPACE T* p, T expected, T v) {
+  return bits_T(CAS((SPACE U*)p, bits_U(expected), bits_U(v)));
 }
 """,
 }

@@ -1,0 +1,144 @@
+"""``portkernel tune``: measure block sizes, and look at what was measured."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .. import config
+from ..bench.suites import SUITES
+from ..coverage.outputs.terminal import console
+from ..coverage.outputs.words import duration
+from ..errors import PortkernelError
+from ..tune import Choice, Store, stored, watching
+from ..tune.store import export as exported
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _store() -> Store:
+    return stored(config.get().tune_dir)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--suite", "names", default="gemm-fp32", show_default=True, help=f"Of the bench: {', '.join(SUITES)}.")
+@click.option("--case", "part", default="", help="Only cases whose name contains this.")
+@click.option(
+    "--budget", default="full", show_default=True, help="Seconds for each kernel and shape, such as 5s; or full."
+)
+@click.option("--device", default=None, help="Part of a device's name or of its platform's.")
+@click.pass_context
+def tune(context: click.Context, names: str, part: str, budget: str, device: str | None) -> None:
+    """Measure the block sizes of the cases of a bench suite, and store the best.
+
+    Stored choices are used under PORTKERNEL_TUNE=cached. Interrupted, it keeps what was measured and goes on the next
+    time. Each candidate compiles and runs in a child process and must compute what the analytic choice computes.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    cases = [case for name in _suites(names) for case in SUITES[name].cases if part in case.label]
+    if not cases:
+        raise click.BadParameter(f"expected part of a case's name, got {part!r}", param_hint="--case")
+    out = console()
+    mode = "full" if budget == "full" else f"budget:{budget.removesuffix('s')}s"
+    before = {choice.key for choice in _store().all()}
+    try:
+        with config.override(tune=mode), _bar(out) as bar:
+            task = bar.add_task("starting", total=None)
+
+            def watch(kernel: str, tried: int, candidates: int) -> None:
+                bar.update(task, completed=tried, total=candidates, description=f"{case.label}: {kernel}")
+
+            with watching(watch):
+                for case in cases:
+                    bar.update(task, description=case.label, completed=0)
+                    case.make(device).ours()
+    except PortkernelError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        out.print("interrupted: what was measured is stored; the same command goes on from there")
+        _print(_store().all(), out)
+        raise SystemExit(130) from None
+    found = _store().all()
+    _print(found, out)
+    out.print(f"{len([c for c in found if c.key not in before])} new choices in {config.get().tune_dir or 'memory'}")
+
+
+def _suites(names: str) -> list[str]:
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
+        if name not in SUITES:
+            raise click.BadParameter(f"expected a suite among {', '.join(SUITES)}, got {name!r}", param_hint="--suite")
+    return chosen
+
+
+def _bar(out: Console) -> Progress:
+    columns = (TextColumn("{task.description:<40}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=out, transient=True)
+
+
+@tune.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Everything, trials included, as JSON.")
+def list_choices(as_json: bool) -> None:
+    """Print the stored choices: the analytic one, the best one, and what it gains."""
+    found = _store().all()
+    if as_json:
+        click.echo(json.dumps([asdict(c) for c in found], indent=1, ensure_ascii=False))
+        return
+    _print(found, console())
+
+
+def _print(found: list[Choice], out: Console) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="measured sizes")
+    for name in ("kernel", "shapes", "device", "analytic", "best", "gain", "tried"):
+        table.add_column(name, justify="right" if name in ("gain", "tried") else "left", overflow="fold")
+    for choice in found:
+        gain = choice.gain
+        table.add_row(
+            choice.facts["kernel"],
+            choice.facts["shapes"].partition(", ")[0],
+            choice.facts["device"],
+            _shown(choice, 0),
+            _shown(choice, choice.chosen),
+            "" if gain is None else f"{gain:.2f}×",
+            f"{len(choice.trials)}{'' if choice.finished else ' so far'}",
+        )
+    out.print(table)
+    gains = sorted(g for c in found if (g := c.gain) is not None)
+    if gains:
+        near = sum(g <= 1.15 for g in gains)
+        out.print(
+            f"analytic / best over {len(gains)} choices: median {statistics.median(gains):.2f}, largest {gains[-1]:.2f}; "
+            f"within 15 % in {near} of {len(gains)}"
+        )
+
+
+def _shown(choice: Choice, place: int) -> str:
+    trial = choice.trials[place]
+    sizes = " ".join(f"{name}={size}" for name, size in trial.sizes.items()) or f"configuration {trial.config}"
+    return f"{sizes}: {duration(trial.seconds) if trial.seconds is not None else trial.reason}"
+
+
+@tune.command()
+def clear() -> None:
+    """Remove every stored choice."""
+    click.echo(f"removed {_store().clear()} choices")
+
+
+@tune.command()
+@click.argument("file", type=_FILE)
+def export(file: Path) -> None:
+    """Write the stored choices to FILE, one for all, in the form that ships with the package."""
+    try:
+        file.write_text(exported(_store().all()), encoding="utf-8")
+    except PortkernelError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{len(_store().all())} choices written to {file}")

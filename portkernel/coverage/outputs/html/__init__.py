@@ -1,0 +1,99 @@
+"""The report as one HTML page that needs nothing else: style, program and data are in it, and it asks no network.
+
+The page is made from the JSON document (:mod:`portkernel.coverage.document`). ``page.html`` says everything that is true of
+the report as a whole, so that it can be read without JavaScript; the scripts beside it draw the table of cells, its filters
+and the evidence from the document that the page carries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from ....errors import MissingDependencyError
+from ...document import to_document
+from ...model import Report
+from ...states import State
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+LETTERS: dict[State, str] = {
+    State.NATIVE: "N",
+    State.EMULATED: "E",
+    State.COMPILED: "C",
+    State.EMITTED: "T",
+    State.DEGRADED: "D",
+    State.FALLBACK: "F",
+    State.UNSUPPORTED: "U",
+    State.WRONG: "W",
+    State.UNTESTED: "·",
+}
+"""What stands in a cell, so that its colour says nothing alone. T is for text: that is what is emitted."""
+STYLES = ("tokens.css", "page.css", "table.css", "panel.css")
+SCRIPTS = ("model.js", "filters.js", "table.js", "keys.js", "evidence.js", "start.js")
+"""In the order in which they use each other: together they are one function's body."""
+
+
+def to_html(report: Report) -> str:
+    """The page. Raises :class:`~portkernel.errors.MissingDependencyError` without jinja2 (extra ``report``)."""
+    document = to_document(report)
+    letters = {state.value: letter for state, letter in LETTERS.items()}
+    return _template().render(
+        document=document,
+        letters=letters,
+        data=_embedded(document),
+        letters_data=_embedded(letters),
+        static=is_static(report),
+        styles=[_read(name) for name in STYLES],
+        scripts=[_read(name) for name in SCRIPTS],
+    )
+
+
+def is_static(report: Report) -> bool:
+    """Whether nothing ran for the report: it judges a target by its profile."""
+    command: Any = report.made["command"]
+    return "--target" in command or bool(report.columns) and all(c.kind == "profile" for c in report.columns)
+
+
+def _embedded(value: Mapping[str, Any]) -> str:
+    """JSON that may stand in a ``script`` element: nothing in it can end the element or open a comment."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _read(name: str) -> str:
+    return files(__name__).joinpath(name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> Template:
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError:
+        hint = 'pip install "portkernel[report]"'
+        raise MissingDependencyError("--format html: jinja2 is not installed", hint=hint) from None
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["number"] = lambda value: f"{value:,}"
+    environment.filters["day"] = _day
+    environment.filters["duration"] = _duration
+    return environment.from_string(_read("page.html"))
+
+
+def _day(date: str) -> str:
+    """``20 November 2026, 17:03 UTC``; what is no date as it is."""
+    try:
+        moment = datetime.fromisoformat(date)
+    except ValueError:
+        return date
+    return f"{moment.day} {moment:%B %Y, %H:%M} UTC"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

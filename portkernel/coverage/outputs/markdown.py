@@ -1,0 +1,81 @@
+"""The report as Markdown: a table of operators and columns, and what is not covered with its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..model import Cell, Report
+from ..states import State
+from .words import REASONED, legend, names_of, percentage_text, reasons, tally, totals, tried_columns
+
+BEGIN, END = "<!-- coverage table: begin -->", "<!-- coverage table: end -->"
+
+
+def to_markdown(report: Report) -> str:
+    """Everything: shares, operators with their variants, reasons, probes, legend."""
+    parts = [_heading(report), shares(report), table(report), "## Not covered", *_reasons(report), "## Precision probes",
+             *_probes(report), "## What the words mean", "\n".join(f"* {line}" for line in legend(report))]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def to_compact(report: Report) -> str:
+    """Shares and one line for each operator: for a README."""
+    return "\n\n".join([_heading(report), shares(report), table(report, variants=False)]) + "\n"
+
+
+def _heading(report: Report) -> str:
+    return f"Measured on {report.made['machine']}, {str(report.made['date'])[:10]}. {totals(report)}."
+
+
+def shares(report: Report) -> str:
+    """One row for each column of the report, one column for each denominator."""
+    lines = ["| column | device | of our operators | of core ATen |", "|---|---|---|---|"]
+    places = {column.id: column.name or f"{column.compiler}, nothing executed" for column in tried_columns(report)}
+    for place, name in [("", "every column where it was tried"), *places.items()]:
+        found = {p.of: percentage_text(p) for p in report.percentages if p.column == place}
+        lines.append(f"| {place or 'all'} | {name} | {found.get('operators', '')} | {found.get('aten-core', '')} |")
+    whole = [f"{percentage_text(p)}: {p.what}." for p in report.percentages if p.of == "onnx"]
+    return "\n".join(lines) + "".join(f"\n\n{line}" for line in whole)
+
+
+def table(report: Report, variants: bool = True) -> str:
+    """A line for each row (or operator), with the cells of each column counted by state."""
+    columns = [column.id for column in tried_columns(report)]
+    lines = [f"| operator | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    found: dict[str, dict[str, list[Cell]]] = {}
+    names = {row.id: row.id if variants else row.name for row in report.rows}
+    for cell in report.cells:
+        if cell.state is not State.UNTESTED:
+            found.setdefault(names[cell.row], {}).setdefault(cell.column, []).append(cell)
+    for name, cells in found.items():
+        lines.append(f"| {name} | " + " | ".join(tally(cells.get(c, ())) for c in columns) + " |")
+    return "\n".join(lines)
+
+
+def _reasons(report: Report) -> list[str]:
+    found = [
+        f"* **{state.value}** {_plain(names_of(cells))}: {_plain(reason)}"
+        for (state, reason), cells in reasons(report.cells, REASONED).items()
+    ]
+    return ["\n".join(found) or "Everything that was tried is covered."]
+
+
+def _probes(report: Report) -> list[str]:
+    lines = ["| column | probe | cache | executed as |", "|---|---|---|---|"]
+    for p in report.probes:
+        lines.append(f"| {p.column} | {p.probe} | {p.cache} | {_plain(p.executed or f'did not run: {p.reason}')} |")
+    return ["\n".join(lines)]
+
+
+def _plain(text: str) -> str:
+    """``text`` without what Markdown would take for markup."""
+    return text.replace("|", "/").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
+
+
+def write_between_markers(path: Path, text: str) -> None:
+    """Replace what stands between the table's two markers in a file. Raises ``ValueError`` if they are not there."""
+    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path}: expected the markers {BEGIN} and {END}")
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""portkernel inside other libraries. Nothing here is imported by ``import portkernel``."""

@@ -1,0 +1,178 @@
+"""Arithmetic, comparisons, logic, bits, functions and activations of every element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+import portkernel as pk
+from portkernel import ops
+
+from ..registry import Work, operator
+from . import formulas
+from .arrays import Array
+
+_UNARY = {
+    "Abs": "absolute", "Neg": "negative", "Sign": "sign", "Floor": "floor", "Ceil": "ceil", "Round": "round",
+    "Sqrt": "sqrt", "Exp": "exp", "Log": "log", "Sin": "sin", "Cos": "cos", "Tan": "tan", "Asin": "arcsin",
+    "Acos": "arccos", "Atan": "arctan", "Sinh": "sinh", "Cosh": "cosh", "Tanh": "tanh", "Asinh": "arcsinh",
+    "Acosh": "arccosh", "Atanh": "arctanh", "Erf": "erf", "Sigmoid": "sigmoid", "Relu": "relu", "Softplus": "softplus",
+    "IsNaN": "isnan", "Not": "logical_not", "BitwiseNot": "invert",
+}  # fmt: skip
+_BINARY = {
+    "Add": "add", "Sub": "subtract", "Mul": "multiply", "Equal": "equal", "Less": "less", "LessOrEqual": "less_equal",
+    "Greater": "greater", "GreaterOrEqual": "greater_equal", "And": "logical_and", "Or": "logical_or",
+    "Xor": "not_equal", "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or", "BitwiseXor": "bitwise_xor",
+}  # fmt: skip
+_FORMULAS = {
+    "Reciprocal": formulas.reciprocal, "Softsign": formulas.softsign, "HardSwish": formulas.hard_swish,
+    "Mish": formulas.mish,
+}  # fmt: skip
+
+
+def _unary(name: str, function: Callable[..., Any] | None = None) -> Callable[[Array], Array]:
+    def run(x: Array, **_: Any) -> Array:
+        # Opset 1 had an attribute consumed_inputs, which said nothing about the result.
+        return ops.find(name)(x) if function is None else ops.elementwise(function, x)
+
+    return run
+
+
+def aligned(a: Array, b: Array, axis: int | None) -> Array:
+    """``b`` for an operator of opset 6 or before: its axes stand at ``axis`` of a."""
+    if axis is None:
+        return b
+    return b.reshape([*b.shape, *[1] * (a.ndim - b.ndim - axis % a.ndim)])
+
+
+def _binary(name: str) -> Callable[..., Array]:
+    def run(a: Array, b: Array, axis: int | None = None, **_: Any) -> Array:
+        return ops.find(name)(a, aligned(a, b, axis))
+
+    return run
+
+
+for _name, _op in _UNARY.items():
+    operator(_name)(_unary(_op))
+for _name, _formula in _FORMULAS.items():
+    operator(_name)(_unary("", _formula))
+for _name, _op in _BINARY.items():
+    operator(_name)(_binary(_op))
+
+
+@operator("Div")
+def div(a: Array, b: Array, axis: int | None = None, **_: Any) -> Array:
+    b = aligned(a, b, axis)
+    return ops.divide(a, b) if a.dtype.kind not in "iu" else ops.elementwise(formulas.quotient, a, b)
+
+
+@operator("Pow")
+def pow(x: Array, y: Array, axis: int | None = None, **_: Any) -> Array:
+    found = ops.power(x, aligned(x, y, axis))
+    return found if found.dtype == x.dtype else ops.astype(found, x.dtype)
+
+
+@operator("Mod")
+def mod(a: Array, b: Array, fmod: int = 0) -> Array:
+    return ops.elementwise(formulas.fmod, a, b) if fmod else ops.remainder(a, b)
+
+
+@operator("BitShift")
+def bit_shift(x: Array, y: Array, direction: str) -> Array:
+    return ops.left_shift(x, y) if direction == "LEFT" else ops.right_shift(x, y)
+
+
+def _folded(name: str) -> Callable[..., Array]:
+    def run(*arrays: Array, **_: Any) -> Array:
+        return reduce(ops.find(name), arrays) if len(arrays) > 1 else ops.elementwise(formulas.unchanged, *arrays)
+
+    return run
+
+
+for _name, _op in {"Max": "maximum", "Min": "minimum", "Sum": "add"}.items():
+    operator(_name)(_folded(_op))
+
+
+@operator("Mean")
+def mean(*arrays: Array, **_: Any) -> Array:
+    return ops.elementwise(formulas.quotient_by, _folded("add")(*arrays), float(len(arrays)))
+
+
+@operator("Where")
+def where(condition: Array, x: Array, y: Array) -> Array:
+    return ops.where(condition, x, y)
+
+
+@operator("Clip", since=11)
+def clip(x: Array, low: Array | None = None, high: Array | None = None) -> Array:
+    if low is not None:
+        x = ops.maximum(x, low)
+    if high is not None:
+        x = ops.minimum(x, high)
+    return x if low is not None or high is not None else ops.elementwise(formulas.unchanged, x)
+
+
+@operator("Clip", until=6)
+def clip_attributes(
+    x: Array, min: float = -3.4028234663852886e38, max: float = 3.4028234663852886e38, **_: Any
+) -> Array:
+    return ops.clip(x, min, max)
+
+
+@operator("IsInf")
+def is_inf(x: Array, detect_negative: int = 1, detect_positive: int = 1) -> Array:
+    if detect_negative and detect_positive:
+        return ops.isinf(x)
+    if not detect_negative and not detect_positive:
+        return ops.not_equal(ops.isinf(x), ops.isinf(x))
+    return ops.equal(x, float("inf") if detect_positive else float("-inf"))
+
+
+@operator("Gelu")
+def gelu(x: Array, approximate: str = "none") -> Array:
+    return ops.gelu(x, approximate=approximate)
+
+
+@operator("PRelu")
+def prelu(x: Array, slope: Array, **_: Any) -> Array:
+    if 1 < slope.size == slope.shape[0] != x.shape[-1] and slope.ndim == 1:  # opset 6: one for each channel
+        slope = slope.reshape([-1, *[1] * (x.ndim - 2)])
+    return ops.elementwise(formulas.prelu, x, slope)
+
+
+def _with(name: str, formula: Callable[..., Any], **defaults: float) -> None:
+    """An activation whose attributes are the arguments of ``formula`` after x."""
+
+    def run(x: Array, consumed_inputs: Any = None, **given: float) -> Array:
+        return ops.elementwise(formula, x, *(float(v) for v in (defaults | given).values()))
+
+    operator(name)(run)
+
+
+_with("LeakyRelu", formulas.leaky_relu, alpha=0.01)
+_with("Elu", formulas.elu, alpha=1.0)
+_with("Celu", formulas.celu, alpha=1.0)
+_with("Selu", formulas.selu, alpha=1.6732632423543772, gamma=1.0507009873554805)
+_with("HardSigmoid", formulas.hard_sigmoid, alpha=0.2, beta=0.5)
+_with("ThresholdedRelu", formulas.thresholded_relu, alpha=1.0)
+_with("Swish", formulas.swish, alpha=1.0)
+_with("Shrink", formulas.shrink, bias=0.0, lambd=0.5)
+
+
+@operator("Dropout", until=11, work=Work.VIEW)
+def dropout_inference(x: Array, **_: Any) -> tuple[Array, Array]:
+    return x, np.broadcast_to(np.ones((), np.bool_), x.shape)
+
+
+@operator("Dropout", since=12, work=Work.VIEW)
+def dropout(
+    x: Array, ratio: Array | None = None, training_mode: Array | None = None, seed: int = 0
+) -> tuple[Array, Array]:
+    if training_mode is not None and bool(training_mode) and (ratio is None or float(ratio) != 0):
+        raise pk.errors.UncoveredOperatorError(
+            "onnx: Dropout: expected inference or ratio 0, got training_mode", hint="its random numbers are not defined"
+        )
+    return x, np.broadcast_to(np.ones((), np.bool_), x.shape)

@@ -1,0 +1,168 @@
+"""Measured choices on disk: one readable JSON file each, written whole, never executed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ..errors import ArgumentTypeError
+from ..runtime.cache import is_private
+
+_log = logging.getLogger("portkernel")
+FORMAT = 1
+_SHIPPED = Path(__file__).with_name("shipped")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate and its shortest run in seconds, or the reason why it has none.
+
+    ``config`` is the place of its configuration among the kernel's (0 where it has none), ``sizes`` what was open in it.
+    """
+
+    config: int
+    sizes: dict[str, int]
+    seconds: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was measured for one kernel, class of shapes, dtypes, device and compiler. ``facts`` say which, for a reader.
+
+    ``chosen`` is one of ``trials``; the first trial is the analytic choice. ``spent`` are the seconds that measuring was
+    given so far; ``finished`` says that every candidate was tried.
+    """
+
+    key: str
+    facts: dict[str, str]
+    trials: tuple[Trial, ...]
+    chosen: int
+    spent: float
+    finished: bool
+
+    @property
+    def best(self) -> Trial:
+        return self.trials[self.chosen]
+
+    @property
+    def analytic(self) -> Trial:
+        return self.trials[0]
+
+    @property
+    def gain(self) -> float | None:
+        """The analytic choice's time divided by the best one's."""
+        first, best = self.analytic.seconds, self.best.seconds
+        return None if first is None or not best else first / best
+
+
+def to_json(choice: Choice) -> str:
+    return json.dumps({"format": FORMAT, **asdict(choice)}, indent=1, ensure_ascii=False) + "\n"
+
+
+def from_fields(fields: Mapping[str, Any]) -> Choice:
+    """Raises ``ValueError``, ``KeyError`` or ``TypeError`` for what :func:`to_json` did not write."""
+    if fields["format"] != FORMAT:
+        raise ValueError(f"format {fields['format']}")
+    trials = tuple(Trial(**t) for t in fields["trials"])
+    choice = Choice(
+        str(fields["key"]), dict(fields["facts"]), trials, int(fields["chosen"]), float(fields["spent"]),
+        bool(fields["finished"]),
+    )  # fmt: skip
+    if not 0 <= choice.chosen < len(trials):
+        raise ValueError(f"chosen {choice.chosen} of {len(trials)} trials")
+    return choice
+
+
+class Store:
+    """The choices of one folder (None: of this process alone), over those that ship with the package."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._own: dict[str, Choice] = {}
+
+    def get(self, key: str) -> Choice | None:
+        """The choice under ``key``; a damaged file, or one in a folder that others may write to, is none."""
+        found = self._own.get(key)
+        if found is None and self.folder is not None and self._trusted():
+            found = _read(self.folder / f"{key}.json")
+        return found if found is not None else shipped().get(key)
+
+    def put(self, choice: Choice) -> None:
+        """Keep ``choice``, in place of an older one. A folder that cannot be written is said once, and no error."""
+        self._own[choice.key] = choice
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
+            with os.fdopen(handle, "w", encoding="utf-8") as f:
+                f.write(to_json(choice))
+            os.replace(temporary, self.folder / f"{choice.key}.json")
+        except OSError as e:
+            _log.warning("tune: %s cannot be written: %s", self.folder, e)
+
+    def all(self) -> list[Choice]:
+        """Every choice of the folder, by kernel and shape."""
+        files = self.folder.glob("*.json") if self.folder is not None and self._trusted() else ()
+        read = [choice for file in files if (choice := _read(file)) is not None]
+        found = {c.key: c for c in (*read, *self._own.values())}
+        return sorted(found.values(), key=lambda c: (c.facts.get("kernel", ""), c.facts.get("shapes", ""), c.key))
+
+    def clear(self) -> int:
+        """Remove every choice of the folder; returns how many files went."""
+        self._own.clear()
+        files = list(self.folder.glob("*.json")) if self.folder is not None else []
+        for file in files:
+            file.unlink(missing_ok=True)
+        return len(files)
+
+    def _trusted(self) -> bool:
+        return self.folder is not None and self.folder.is_dir() and is_private(self.folder)
+
+
+def _read(file: Path) -> Choice | None:
+    try:
+        return from_fields(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        _log.warning("tune: %s is damaged and is not used: %s", file.name, e)
+        return None
+
+
+@cache
+def shipped() -> dict[str, Choice]:
+    """The choices that come with the package, by key."""
+    found: dict[str, Choice] = {}
+    for file in sorted(_SHIPPED.glob("*.json")):
+        for fields in json.loads(file.read_text(encoding="utf-8"))["choices"]:
+            choice = from_fields({"format": FORMAT, **fields})
+            found[choice.key] = choice
+    return found
+
+
+def export(choices: Iterable[Choice]) -> str:
+    """Choices as one file of the form that ships: of each the analytic trial and the chosen one."""
+    kept = []
+    for choice in choices:
+        trials = (choice.analytic,) if choice.chosen == 0 else (choice.analytic, choice.best)
+        kept.append(asdict(replace(choice, trials=trials, chosen=len(trials) - 1)))
+    if not kept:
+        raise ArgumentTypeError("export(): choices: expected measurements, got none")
+    return json.dumps({"format": FORMAT, "choices": kept}, indent=1, ensure_ascii=False) + "\n"
+
+
+_stores: dict[Path | None, Store] = {}
+
+
+def stored(folder: Path | None) -> Store:
+    """The store of a folder, one for each in a process."""
+    return _stores.setdefault(folder, Store(folder))

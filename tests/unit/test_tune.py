@@ -1,0 +1,237 @@
+"""Measured sizes: the space, the store, the search, the command."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import portkernel as pk
+from portkernel import config, tune
+from portkernel.cli.tune import tune as command
+from portkernel.errors import ArgumentTypeError, SettingError
+from portkernel.lang import Auto
+from portkernel.tune import search
+from portkernel.tune.child import difference
+from portkernel.tune.space import around
+from portkernel.tune.store import Choice, Store, Trial, export, to_json
+
+
+@pk.kernel
+def double(x, out, B: pk.constexpr[int] = pk.auto(16, 64)):
+    i = pk.program_id(0)
+    pk.store(out, (i,), pk.load(x, (i,), (B,)) * 2)
+
+
+@pk.kernel
+def tells_its_size(out, B: pk.constexpr[int] = pk.auto(16, 64)):
+    pk.store(out, (pk.program_id(0),), pk.full((B,), B, pk.float32))
+
+
+@pk.kernel(configs=[pk.Config(B=32), pk.Config(B=64)], key=["factor"])
+def scaled(x, out, factor, B: pk.constexpr[int]):
+    i = pk.program_id(0)
+    pk.store(out, (i,), pk.load(x, (i,), (B,)) * factor)
+
+
+def grid(n: int):
+    return lambda meta: (pk.cdiv(n, meta["B"]),)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "tuned"
+
+
+def test_the_space_begins_at_the_centre_and_keeps_within_bounds():
+    found = around({"M": 64, "N": 16}, {"M": Auto(16, 96), "N": Auto(16, 16)})
+    assert found[0] == {"M": 64, "N": 16}
+    assert sorted(c["M"] for c in found) == [16, 32, 48, 64, 96] and {c["N"] for c in found} == {16}
+    assert around({}, {}) == [{}]
+
+
+def test_a_budget_measures_once_and_the_choice_is_found_again(folder: Path):
+    x = np.arange(1000, dtype=np.float32)
+    out = np.full_like(x, np.nan)
+    seen: list[tuple[str, int, int]] = []
+    with config.override(tune="full", tune_dir=folder), tune.watching(lambda *said: seen.append(said)):
+        double[grid(1000)](x, out)
+    np.testing.assert_array_equal(out, x * 2)
+    (choice,) = Store(folder).all()
+    assert choice.finished and len(choice.trials) == len(seen) == seen[-1][2] > 1
+    assert choice.facts["kernel"] == "double" and choice.facts["dtypes"] == "x float32, out float32"
+    assert choice.best.seconds is not None and all(16 <= t.sizes["B"] <= 64 for t in choice.trials)
+    seen.clear()
+    out.fill(np.nan)
+    with config.override(tune="full", tune_dir=folder), tune.watching(lambda *said: seen.append(said)):
+        double[grid(999)](x[:999], out[:999])  # another shape of the same class
+    assert not seen and len(Store(folder).all()) == 1
+    np.testing.assert_array_equal(out[:999], x[:999] * 2)
+
+
+def test_a_stored_choice_is_what_the_launch_takes(folder: Path):
+    metas: list[int] = []
+    x = np.ones(5000, np.float32)
+    out = np.empty_like(x)
+
+    def watched(meta):
+        metas.append(meta["B"])
+        return (pk.cdiv(5000, meta["B"]),)
+
+    with config.override(tune="budget:0.01s", tune_dir=folder):
+        double[watched](x, out)
+    (choice,) = Store(folder).all()
+    other = Trial(0, {"B": 16}, 1e-9)
+    store = tune.stored(folder)
+    store.put(Choice(choice.key, choice.facts, (choice.analytic, other), 1, 9.0, True))
+    metas.clear()
+    with config.override(
+        tune="cached", tune_dir=folder, numpy_chunk_bytes=1 << 20
+    ):  # settings that were not in force before
+        double[watched](x, out)
+    assert metas[-1] == 16
+    metas.clear()
+    double[watched](x, out)
+    assert metas[-1] != 16  # off: the analytic choice
+
+
+def test_cached_measures_nothing(folder: Path):
+    x = np.ones(77, np.float32)
+    out = np.empty_like(x)
+    with config.override(tune="cached", tune_dir=folder):
+        double[grid(77)](x, out)
+    assert not folder.exists() and out[76] == 2
+
+
+def test_a_candidate_that_computes_something_else_is_out(folder: Path):
+    out = np.empty(4096, np.float32)
+    with config.override(tune="full", tune_dir=folder):
+        tells_its_size[grid(4096)](out)
+    (choice,) = Store(folder).all()
+    assert choice.chosen == 0
+    assert all("differs from the first candidate's" in t.reason for t in choice.trials[1:])
+    assert len(choice.trials) > 1 and (out == choice.analytic.sizes["B"]).all()
+
+
+def test_a_crash_or_a_hang_costs_the_candidate_alone(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(search, "_MODULE", "tests.unit.dying_child")
+    x = np.ones(300, np.int32)
+    out = np.empty_like(x)
+    with config.override(tune="full", tune_dir=folder, compile_timeout=5.0):
+        double[grid(300)](x, out)
+    (choice,) = Store(folder).all()
+    reasons = {t.sizes["B"]: t.reason for t in choice.trials}
+    assert reasons[16] == "the process was killed by SIGABRT" and "did not finish within 5 s" in reasons[32]
+    assert choice.best.reason == "" and choice.best.seconds is not None and (out == 2).all()
+
+
+def test_configurations_and_the_scalars_that_their_key_names(folder: Path):
+    x = np.ones(256, np.float32)
+    out = np.empty_like(x)
+    with config.override(tune="full", tune_dir=folder):
+        for factor in (2.0, 3.0, 2.0):
+            scaled[grid(256)](x, out, factor)
+            assert (out == factor).all()
+    found = Store(folder).all()
+    assert [c.facts["scalars"] for c in found] == ["factor=2.0", "factor=3.0"]
+    assert [t.config for t in found[0].trials] == [0, 1] and found[0].trials[0].sizes == {}
+
+
+def test_a_grid_of_numbers_is_not_tuned(folder: Path):
+    x = np.ones(64, np.float32)
+    out = np.empty_like(x)
+    with config.override(tune="full", tune_dir=folder):
+        double[4](x, out)
+    assert not folder.exists()
+
+
+def test_what_was_interrupted_goes_on(folder: Path):
+    x = np.ones(600, np.float64)
+    out = np.empty_like(x)
+
+    def stop(kernel: str, tried: int, candidates: int) -> None:
+        if tried == 2:
+            raise KeyboardInterrupt
+
+    with (
+        config.override(tune="full", tune_dir=folder),
+        pytest.raises(KeyboardInterrupt),
+        tune.watching(stop),
+    ):
+        double[grid(600)](x, out)
+    (half,) = Store(folder).all()
+    assert not half.finished and len(half.trials) == 2
+    with config.override(tune="full", tune_dir=folder):
+        double[grid(600)](x, out)
+    (whole,) = Store(folder).all()
+    assert whole.finished and len(whole.trials) > 2 and whole.spent > half.spent
+    sizes = [t.sizes["B"] for t in whole.trials]
+    assert len(set(sizes)) == len(sizes)
+
+
+def test_damaged_and_foreign_files_are_no_choices(folder: Path, caplog: pytest.LogCaptureFixture):
+    store = Store(folder)
+    store.put(Choice("k", {"kernel": "k"}, (Trial(0, {"B": 1}, 1.0),), 0, 1.0, True))
+    assert Store(folder).get("k") is not None
+    (folder / "k.json").write_text("{")
+    assert Store(folder).get("k") is None and "damaged" in caplog.text
+    (folder / "k.json").write_text(
+        json.dumps({"format": 1, "key": "k", "facts": {}, "trials": [], "chosen": 3, "spent": 0, "finished": True})
+    )
+    assert Store(folder).get("k") is None
+    (folder / "k.json").write_text(to_json(Choice("k", {}, (Trial(0, {}, 1.0),), 0, 1.0, True)))
+    assert Store(folder).get("k") is not None
+    os.chmod(folder, 0o777)
+    assert Store(folder).get("k") is None
+
+
+def test_what_counts_as_a_different_result():
+    ones = np.ones(4, np.float32)
+    assert (
+        difference(ones, ones + np.float32(1e-6), pk.float32)
+        <= 1
+        < difference(ones, ones + np.float32(1e-3), pk.float32)
+    )
+    assert difference(ones.astype(int), ones.astype(int) + 1, pk.int64) == np.inf
+    assert difference(np.array([np.nan]), np.array([1.0]), pk.float64) == np.inf
+    assert difference(np.array([np.nan, np.inf]), np.array([np.nan, np.inf]), pk.float64) == 0
+
+
+@pytest.mark.parametrize("value", ["on", "budget", "budget:", "budget:-1s", "FULL"])
+def test_settings_that_mean_nothing_are_refused(value: str):
+    with (
+        pytest.raises(SettingError, match="PORTKERNEL_TUNE: expected off, cached, budget"),
+        config.override(tune=value),
+    ):
+        pass
+
+
+def test_budgets_are_seconds():
+    for text, seconds in (("budget:5s", 5.0), ("budget:0.5", 0.5), ("full", None), ("cached", 0.0), ("off", 0.0)):
+        with config.override(tune=text) as settings:
+            assert settings.tune_seconds == seconds
+
+
+def test_the_command_measures_lists_exports_and_clears(folder: Path, tmp_path: Path):
+    run = CliRunner()
+    with config.override(tune_dir=folder):
+        found = run.invoke(command, ["--suite", "gemm-fp32", "--case", "12×128", "--budget", "0.1s"])
+        assert found.exit_code == 0 and "1 new choices" in found.output and "matmul" in found.output
+        assert "1 choices" in run.invoke(command, ["export", str(tmp_path / "x.json")]).output
+        assert len(json.loads((tmp_path / "x.json").read_text())["choices"]) == 1
+        listed = json.loads(run.invoke(command, ["list", "--json"]).output)
+        assert listed[0]["facts"]["backend"] == "opencl" and listed[0]["trials"]
+        assert "analytic / best over 1 choices" in run.invoke(command, ["list"]).output
+        assert run.invoke(command, ["clear"]).output == "removed 1 choices\n"
+        assert run.invoke(command, ["export", str(tmp_path / "y.json")]).exit_code == 1
+        assert run.invoke(command, ["--suite", "nonsense"]).exit_code == 2
+        assert run.invoke(command, ["--case", "nonsense"]).exit_code == 2
+
+
+def test_nothing_is_exported_of_nothing():
+    with pytest.raises(ArgumentTypeError, match=r"export\(\): choices: expected measurements, got none"):
+        export([])

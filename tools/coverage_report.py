@@ -1,0 +1,76 @@
+"""Measure coverage, write ``docs/coverage.md``, and compare with the committed baseline: what continuous integration calls.
+
+Run from the repository root: ``python tools/coverage_report.py [--budget SECONDS] [--write-baseline]``. Exits as
+``portkernel coverage`` does: 1 for wrong cells, 3 where a cell regressed. What this machine has no device for is not measured,
+and no regression. ``--write-baseline`` takes the states found into the baseline, and keeps those not measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from portkernel.coverage import baseline
+from portkernel.coverage.document import from_document
+from portkernel.coverage.model import Report
+from portkernel.coverage.outputs.markdown import to_markdown
+from portkernel.coverage.states import State
+
+BASELINE = Path("docs/coverage-baseline.json")
+PAGE = Path("docs/coverage.md")
+FOLDER = Path("build/coverage")
+SECONDS = 300
+INTRO = """# Coverage
+
+Written by `tools/coverage_report.py`, which runs [`portkernel coverage`](report-format.md): every operator in the variants that
+matter, on every device and compiler of the machine named below. Each count is of cells (an operator on a dtype) that were
+tried; a device that the machine lacks has no column, and what there was no time for is not counted.
+
+"""
+
+
+def page(report: Report) -> str:
+    """The text of ``docs/coverage.md``."""
+    return INTRO + to_markdown(report)
+
+
+def updated(before: baseline.States, report: Report) -> baseline.States:
+    """``before`` with what ``report`` measured; cells on its columns whose row or dtype is gone are dropped."""
+    gone = {change.key for change in baseline.compare(before, report).gone}
+    kept = {key: state for key, state in before.items() if key not in gone}
+    measured = {c.key: c.state for c in report.cells if c.state not in (State.UNTESTED, State.EMITTED)}
+    return {**kept, **measured}
+
+
+def measure(budget: float) -> tuple[Report, int]:
+    """A run of the command, whose output goes through; its report and exit status."""
+    files = [FOLDER / f"report.{suffix}" for suffix in ("json", "xml", "csv")]
+    outputs = [part for file in files for part in ("--output", str(file))]
+    against = ["--baseline", str(BASELINE)] if BASELINE.exists() else []
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "portkernel", "coverage", f"--budget={budget}", *outputs, *against,
+               "--fail-on=wrong", "--fail-on=regression", f"--summary={FOLDER / 'summary.md'}"]  # fmt: skip
+    status = subprocess.run(command, check=False).returncode
+    return from_document(json.loads(files[0].read_text(encoding="utf-8"))), status
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--budget", type=float, default=SECONDS, help="seconds for the whole")
+    parser.add_argument("--write-baseline", action="store_true", help="take what was found into the baseline")
+    options = parser.parse_args(argv)
+    report, status = measure(options.budget)
+    PAGE.write_text(page(report), encoding="utf-8")
+    if options.write_baseline:
+        before = baseline.read(BASELINE) if BASELINE.exists() else {}
+        BASELINE.write_text(baseline.to_baseline(updated(before, report)), encoding="utf-8")
+        return 0
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
