@@ -11,6 +11,7 @@ from portkernel.errors import ArgumentShapeError
 from .arrays import dtype_of, empty, normal_axes, strides_of
 from .axes import folding, view
 from .fold import DTYPES, Array, highest, lowest, parts, place
+from .programs import part_of
 
 ROW = 256
 """Elements of a contiguous row from which on it has a program of its own."""
@@ -38,9 +39,9 @@ def arg_fold(
     Exact: the first of equals, the first NaN before all else. In S parts, whose best values go to best_out where
     VALUES; where PLACES, the index of an element is not its own but what ``places``, of x's shape, says.
     """
-    i, b, s = pk.program_id(0), pk.program_id(1), pk.program_id(2)
+    i, b, s = part_of(x, BM)
     tiles = pk.cdiv(x.shape[3], BN)
-    share = pk.cdiv(x.shape[1] * tiles, pk.num_programs(2))
+    share = pk.cdiv(x.shape[1] * tiles, out.shape[2])
     best = pk.full((BM, BN), before_all(OP, x.dtype), x.dtype)
     step = pk.full((BM, BN), pk.astype(s * share, pk.int32), pk.int32)
     for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
@@ -81,11 +82,11 @@ def arg_rows(
 ):
     """As ``arg_fold`` for long rows, R0 of length 1: the best of each BN elements, then its place among those that had it.
 
-    Grid: (K1, K0, S). An element is compared once; only the best tile is read again.
+    Grid: K1 · K0 · S. An element is compared once; only the best tile is read again.
     """
-    i, b, s = pk.program_id(0), pk.program_id(1), pk.program_id(2)
+    i, b, s = part_of(x, 1)
     tiles = pk.cdiv(x.shape[3], BN)
-    share = pk.cdiv(tiles, pk.num_programs(2))
+    share = pk.cdiv(tiles, out.shape[2])
     low = before_all(OP, x.dtype)
     top = pk.full((1,), low, x.dtype)
     first = pk.minimum(s * share, tiles)
@@ -125,9 +126,9 @@ def _arg(name: str, op: str, x: Array, axis: int | None, out, keepdims: bool, ba
         tops = values if last else empty(values, (k0, k1, cut), dtype_of(where, values))
         if r0 == 1 and r1 >= ROW and places is None and strides_of(values)[3] == 1:
             side = 4096 if r1 >= 1 << 14 else 1024 if r1 >= 1024 else ROW
-            arg_rows[(k1, k0, cut)](values, tops, target, OP=op, VALUES=not last, BN=side, **route)
+            arg_rows[(k1 * k0 * cut,)](values, tops, target, OP=op, VALUES=not last, BN=side, **route)
         else:
-            arg_fold[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]), k0, cut)](
+            arg_fold[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]) * k0 * cut,)](
                 values, values if places is None else places, tops, target,
                 OP=op, PLACES=places is not None, VALUES=not last, **route,
             )  # fmt: skip

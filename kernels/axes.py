@@ -15,6 +15,7 @@ import portkernel as pk
 from portkernel.errors import ArgumentShapeError
 
 from .arrays import Shape, View, dtype_of, empty, result, strides_of
+from .programs import tile_of
 
 Array = Any
 
@@ -39,9 +40,9 @@ def broadcast(x: Array, shape: Sequence[int], where: str) -> Array:
 @pk.kernel
 def copy(x, out, BM: pk.constexpr[int] = pk.auto(1, 64), BN: pk.constexpr[int] = pk.auto(1, 4096)):
     """``out = x`` for arrays ``(A, B, C, M, N)``, any strides, x cast to out's dtype."""
-    a = pk.program_id(2)
-    i = (a // (x.shape[1] * x.shape[2]), a // x.shape[2] % x.shape[1], a % x.shape[2])
-    where = (*i, pk.program_id(1), pk.program_id(0))
+    a, i, j = tile_of(x, BM, BN)
+    lead = (a // (x.shape[1] * x.shape[2]), a // x.shape[2] % x.shape[1], a % x.shape[2])
+    where = (*lead, i, j)
     pk.store(out, where, pk.load(x, where, (1, 1, 1, BM, BN)).astype(out.dtype))
 
 
@@ -76,7 +77,7 @@ def copy_into(out: Array, x: Array, **route: object) -> None:
     lead = 5 - len(shape)
     out, x = (view(t, (1,) * lead + shape, (0,) * lead + s) for t, s in ((out, to), (x, of)))
     a, b, c, m, n = x.shape
-    copy[lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(m, meta["BM"]), a * b * c)](x, out, **route)
+    copy[lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]) * a * b * c,)](x, out, **route)
 
 
 def contiguous(x: Array, order: Sequence[int], **route: object) -> Array:

@@ -13,6 +13,7 @@ from portkernel.catalog import Case, Entry, Problem, exact, gamma, poison, round
 from .arrays import dtype_of, empty, normal_axes, result
 from .axes import contiguous, copy_into, lines, row_major, view
 from .fold import DTYPES, Array, combined, neutral
+from .programs import split
 
 CHUNK = 65536
 """Elements of a line that one program scans, if there are few lines."""
@@ -48,7 +49,8 @@ def scan_lines(
     scans the 65536 elements that begin at its third index, from starts ``(K0, K1, S)`` on; with TOTALS it stores the
     fold of them alone, to out ``(K0, K1, S)``.
     """
-    i, a, s = pk.program_id(0), pk.program_id(1), pk.program_id(2)
+    i, rest = split(pk.program_id(0), pk.cdiv(x.shape[1], BM))
+    a, s = split(rest, x.shape[0])
     dtype = pk.dtypes.BY_NAME[ACC]
     each = CHUNK // BN
     carry = pk.full((BM, 1), neutral(OP, "none", dtype), dtype)
@@ -103,10 +105,10 @@ def _launch(op: str, x: Array, out: Array, acc: pk.DType, route: dict[str, Any])
     cut = pk.cdiv(n, CHUNK)
 
     def grid(meta):
-        return pk.cdiv(k1, meta["BM"]), k0, cut
+        return (pk.cdiv(k1, meta["BM"]) * k0 * cut,)
 
     if cut == 1 or k0 * k1 >= 64:
-        scan_lines[lambda meta: (pk.cdiv(k1, meta["BM"]), k0)](x, x, out, **flags, **route)
+        scan_lines[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](x, x, out, **flags, **route)
         return
     totals = empty(x, (k0, k1, cut + 1), acc)
     ends = empty(x, (k0, k1, cut + 1), acc)

@@ -17,6 +17,7 @@ from portkernel.errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTy
 from .activations import activate
 from .arrays import broadcast_shapes, dtype_of, empty, result, strides_of
 from .axes import broadcast, merged, row_major, view
+from .programs import tile_of
 
 Array = Any
 RANK = 5
@@ -26,9 +27,9 @@ KEPT = 1024
 _TEXT = """
 @pk.kernel(name=NAME)
 def chain({params}, BM: pk.constexpr[int] = pk.auto(1, 64), BN: pk.constexpr[int] = pk.auto(1, 4096)):
-    a = pk.program_id(2)
+    a, i, j = tile_of(out, BM, BN)
     lead = (a // (out.shape[1] * out.shape[2]), a // out.shape[2] % out.shape[1], a % out.shape[2])
-    at = (*lead, pk.program_id(1), pk.program_id(0))
+    at = (*lead, i, j)
     y = FN({values})
     pk.store(out, at, pk.broadcast_to(pk.astype(y, out.dtype), (1, 1, 1, BM, BN)))
 """
@@ -47,7 +48,12 @@ def chain_kernel(
     All arrays have five dimensions and the shape of out. The arguments numbered in ``inside`` are out itself.
     """
     params = [f"x{i}" for i in range(len(given)) if i not in inside]
-    scope: dict[str, object] = {"FN": fn, "working": working, "NAME": getattr(fn, "__name__", "chain").strip("<>")}
+    scope: dict[str, object] = {
+        "FN": fn,
+        "working": working,
+        "tile_of": tile_of,
+        "NAME": getattr(fn, "__name__", "chain").strip("<>"),
+    }
     values = []
     for i, dtype in enumerate(given):
         if dtype is None:
@@ -148,7 +154,7 @@ def elementwise(
     ]  # one view for each array, in order
     launch_args = [a for i, a in enumerate(args) if i not in inside]
     a0, a1, a2, m, n = (int(k) for k in target.shape)
-    kernel[lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(m, meta["BM"]), a0 * a1 * a2)](
+    kernel[lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]) * a0 * a1 * a2,)](
         *launch_args, target, backend=backend, device=device
     )
     return out
@@ -241,7 +247,7 @@ def scale_shift_gelu(
     Broadcasting arrays have strides of 0. float16 and bfloat16 are computed in float32 and rounded once.
     Error before the last rounding: 24 ulp of |x·scale| + |bias| (erf's 16, gelu's slope 1.13), u·|residual|.
     """
-    i, j = pk.program_id(0), pk.program_id(1)
+    _, i, j = tile_of(out, BM, BN)
     wide = working(x.dtype)
     factor = pk.load(scale, (j,), (BN,)).astype(wide)
     shift = pk.load(bias, (j,), (BN,)).astype(wide)
@@ -278,7 +284,7 @@ def _case(m: int, n: int, layout: str = ""):
 
         return Problem(
             args={"x": x, "scale": scale, "bias": bias, "residual": residual, "out": poison((m, n), dtype)},
-            grid=lambda meta: (pk.cdiv(m, meta["BM"]), pk.cdiv(n, meta["BN"])),
+            grid=lambda meta: (pk.cdiv(m, meta["BM"]) * pk.cdiv(n, meta["BN"]),),
             constants={},
             outputs=("out",),
             reference=reference,

@@ -14,6 +14,7 @@ from portkernel.errors import ArgumentShapeError
 from .arrays import dtype_of, empty, integer, result, strides_of
 from .axes import contiguous, copy_into, view
 from .fold import DTYPES, FLOATS, Array
+from .programs import tile_of
 from .scatter import ordered_sums
 
 INDICES = (pk.int64, pk.int32)
@@ -27,7 +28,7 @@ def embedding_rows(
 
     A negative index counts from the end; one outside the table raises DeviceAssertionError.
     """
-    i, j = pk.program_id(0), pk.program_id(1)
+    _, i, j = tile_of(out, BM, BN)
     index = pk.load(indices, (i,), (BM,)).astype(pk.int64)
     index = pk.where(index < 0, index + table.shape[0], index)
     inside = (index >= 0) & (index < table.shape[0])
@@ -72,7 +73,7 @@ def embedding(
         return given
     flat = given if out is None else _rows_of(given, m, d)
     target = empty(table, (m, d), dtype) if flat is None else view(flat, (m, d), _two(flat, m, d))
-    embedding_rows[lambda meta: (pk.cdiv(m, meta["BM"]), pk.cdiv(d, meta["BN"]))](
+    embedding_rows[lambda meta: (pk.cdiv(m, meta["BM"]) * pk.cdiv(d, meta["BN"]),)](
         table, _flat(indices, route), target, **route
     )
     if flat is None:
@@ -129,7 +130,7 @@ def _case(v: int, d: int, m: int):
         indices = rng.integers(-v, v, (m,))
         return Problem(
             args={"table": table, "indices": indices, "out": poison((m, d), dtype)},
-            grid=lambda meta: (pk.cdiv(m, meta["BM"]), pk.cdiv(d, meta["BN"])),
+            grid=lambda meta: (pk.cdiv(m, meta["BM"]) * pk.cdiv(d, meta["BN"]),),
             constants={},
             outputs=("out",),
             reference=lambda: {"out": exact(table)[indices]},

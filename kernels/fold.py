@@ -11,6 +11,7 @@ from portkernel.errors import ArgumentShapeError, ArgumentTypeError
 
 from .arrays import dtype_of, empty, fitting, normal_axes, strides_of
 from .axes import Folding, broadcast, folding, view
+from .programs import part_of
 
 Array = Any
 Axis = int | Sequence[int] | None
@@ -120,11 +121,11 @@ def fold(
     elements where mask, of x's shape, is true count; where INITIAL, ``initial`` takes part once. GROUP elements along R0
     are taken at once.
     """
-    i, b, s = pk.program_id(0), pk.program_id(1), pk.program_id(2)
+    i, b, s = part_of(x, BM)
     dtype = pk.dtypes.BY_NAME[ACC]
     tiles = pk.cdiv(x.shape[3], BN)
     turns = pk.cdiv(x.shape[1], GROUP) * tiles
-    share = pk.cdiv(turns, pk.num_programs(2))
+    share = pk.cdiv(turns, out.shape[2])
     acc = pk.full((BM, BN), neutral(OP, MAP, dtype), dtype)
     for t in range(s * share, pk.minimum((s + 1) * share, turns)):
         row, k = place(t, x, tiles)
@@ -183,7 +184,7 @@ def run_fold(f: Folding, op: str, acc: pk.DType, *, initial: Any = None, scale: 
             out = view(f.out, (k0, k1, 1), (*strides_of(f.out), 0))
         else:
             out = empty(x, (k0, k1, cut), acc)
-        fold[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]), k0, cut)](
+        fold[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]) * k0 * cut,)](
             x, mask if masked else x, out, 0 if initial is None else initial, scale,
             OP=op, ACC=acc.name, MAP=mapping, FINISH=finish if last else "none", MASK=masked,
             INITIAL=last and initial is not None, GROUP=4 if r1 == 1 and r0 >= LONG else 1, **route,

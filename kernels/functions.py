@@ -290,7 +290,7 @@ def _case(m: int, n: int, layout: str = ""):
                 "x1": y[None, None, None],
                 "out": poison((1, 1, 1, m, n), dtype),
             },
-            grid=lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(m, meta["BM"]), 1),
+            grid=lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]),),
             constants={},
             outputs=("out",),
             reference=reference,

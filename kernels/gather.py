@@ -13,6 +13,7 @@ from portkernel.errors import ArgumentShapeError
 from .arrays import broadcast_shapes, dtype_of, empty, normal_axes, result, strides_of
 from .axes import broadcast, contiguous, copy_into, lines, row_major, view
 from .fold import DTYPES, Array
+from .programs import tile_of
 from .scatter import INDICES
 
 
@@ -22,7 +23,7 @@ def gather_lines(x, indices, out, BM: pk.constexpr[int] = pk.auto(1, 64), BN: pk
 
     A negative index counts from the end; one outside raises DeviceAssertionError.
     """
-    i, j, a = pk.program_id(1), pk.program_id(0), pk.program_id(2)
+    a, i, j = tile_of(out, BM, BN)
     index = pk.load(indices, (a, i, j), (1, BM, BN)).reshape((BM, BN)).astype(pk.int64)
     index = pk.where(index < 0, index + x.shape[2], index)
     row, column = i * BM + pk.arange(BM), j * BN + pk.arange(BN)
@@ -46,7 +47,7 @@ def _gather(where: str, x: Array, indices: Array, axis: int, out: Array, route: 
         assert found is not None
     o, v, index = found
     k0, k1, n = (int(k) for k in o.shape)
-    gather_lines[lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(k1, meta["BM"]), k0)](v, index, o, **route)
+    gather_lines[lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(k1, meta["BM"]) * k0,)](v, index, o, **route)
     if target is not out:
         copy_into(out, target, **route)
 
@@ -98,7 +99,7 @@ def _case(m: int, n: int, count: int, layout: str = ""):
         indices = rng.integers(-n, n, (m, count))
         return Problem(
             args={"x": x[None], "indices": indices[None], "out": poison((1, m, count), dtype)},
-            grid=lambda meta: (pk.cdiv(count, meta["BN"]), pk.cdiv(m, meta["BM"]), 1),
+            grid=lambda meta: (pk.cdiv(count, meta["BN"]) * pk.cdiv(m, meta["BM"]),),
             constants={},
             outputs=("out",),
             reference=lambda: {"out": np.take_along_axis(exact(x), indices, 1)[None]},

@@ -11,6 +11,7 @@ from .arrays import dtype_of, empty, normal_axes, strides_of
 from .axes import broadcast, folding, view
 from .elementwise import elementwise
 from .fold import DTYPES, INF, TERMS, Array, Axis, floating, parts
+from .programs import part_of
 
 
 @pk.kernel
@@ -19,10 +20,10 @@ def log_sum_exp(x, out, BM: pk.constexpr[int] = pk.auto(1, 64), BN: pk.constexpr
 
     The running maximum and sum of Milakov and Gimelshein (2018). -inf counts as 0, inf and NaN win; of nothing, -inf.
     """
-    i, b, s = pk.program_id(0), pk.program_id(1), pk.program_id(2)
+    i, b, s = part_of(x, BM)
     wide = pk.dtypes.accumulator(floating(x.dtype))
     tiles = pk.cdiv(x.shape[3], BN)
-    share = pk.cdiv(x.shape[1] * tiles, pk.num_programs(2))
+    share = pk.cdiv(x.shape[1] * tiles, out.shape[2])
     top = pk.full((BM,), -INF, wide)
     total = pk.zeros((BM,), wide)
     for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
@@ -64,7 +65,7 @@ def logsumexp(
             target = view(f.out, (k0, k1, 1), (*strides_of(f.out), 0))
         else:
             target = empty(x, (k0, k1, cut), pk.dtypes.accumulator(stored))
-        log_sum_exp[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]), k0, cut)](data, target, **route)
+        log_sum_exp[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]) * k0 * cut,)](data, target, **route)
         if cut == 1:
             break
         data = view(target, (k0, 1, k1, cut), (k1 * cut, 0, cut, 1))

@@ -14,6 +14,7 @@ from portkernel.errors import ArgumentError, ArgumentShapeError, ArgumentTypeErr
 from .arrays import dtype_of, empty, fitting, integer, may_share, normal_axes, result, strides_of
 from .axes import copy_into, view
 from .fold import DTYPES, Array
+from .programs import tile_of
 
 MODES = ("constant", "edge", "reflect")
 
@@ -37,12 +38,12 @@ def pad_tiles(
     BN: pk.constexpr[int] = pk.auto(1, 1024),
 ):  # fmt: skip
     """out, of five dimensions, is x with ``p0 … p4`` elements before it and enough behind; any strides."""
-    a = pk.program_id(2)
+    a, i, j = tile_of(out, BM, BN)
     i0 = source_index(a // (out.shape[1] * out.shape[2]) - p0, x.shape[0], MODE)
     i1 = source_index(a // out.shape[2] % out.shape[1] - p1, x.shape[1], MODE)
     i2 = source_index(a % out.shape[2] - p2, x.shape[2], MODE)
-    i3 = source_index(pk.program_id(1) * BM + pk.arange(BM) - p3, x.shape[3], MODE)[:, None]
-    i4 = source_index(pk.program_id(0) * BN + pk.arange(BN) - p4, x.shape[4], MODE)[None, :]
+    i3 = source_index(i * BM + pk.arange(BM) - p3, x.shape[3], MODE)[:, None]
+    i4 = source_index(j * BN + pk.arange(BN) - p4, x.shape[4], MODE)[None, :]
     whole = pk.zeros((BM, BN), pk.int64)
     i0, i1, i2 = whole + i0, whole + i1, whole + i2
     inside = (i0 >= 0) & (i0 < x.shape[0]) & (i1 >= 0) & (i1 < x.shape[1]) & (i2 >= 0) & (i2 < x.shape[2])
@@ -50,7 +51,7 @@ def pad_tiles(
     found = pk.gather(x, (i0, i1, i2, i3, i4))
     found = pk.where(inside, found, pk.full((BM, BN), 0, x.dtype) + value.astype(x.dtype))
     at = (a // (out.shape[1] * out.shape[2]), a // out.shape[2] % out.shape[1], a % out.shape[2])
-    pk.store(out, (*at, pk.program_id(1), pk.program_id(0)), found.reshape((1, 1, 1, BM, BN)))
+    pk.store(out, (*at, i, j), found.reshape((1, 1, 1, BM, BN)))
 
 
 def pad(
@@ -86,7 +87,7 @@ def pad(
     five = [view(t, (1,) * lead + tuple(t.shape), (0,) * lead + strides_of(t)) for t in (x, out)]
     before = [0] * lead + [int(a) for a, _ in widths]
     n0, n1, n2, m, n = (int(k) for k in five[1].shape)
-    pad_tiles[lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(m, meta["BM"]), n0 * n1 * n2)](
+    pad_tiles[lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]) * n0 * n1 * n2,)](
         *five, constant_values, *before, MODE=mode, **route
     )
     return out
@@ -160,7 +161,7 @@ def _case(shape: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...
                 "value": 1,
                 **{f"p{i}": b for i, b in enumerate((0, 0, 0, *before))},
             },
-            grid=lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(m, meta["BM"]), 1),
+            grid=lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]),),
             constants={"MODE": mode},
             outputs=("out",),
             reference=lambda: {"out": want[None, None, None]},

@@ -13,6 +13,7 @@ from portkernel.errors import ArgumentError, ArgumentShapeError
 from .arrays import dtype_of, empty, normal_axes, result
 from .axes import broadcast, contiguous, copy_into, lines, row_major, view
 from .fold import DTYPES, Array, combined
+from .programs import split
 from .scatter import INDICES
 
 MODES = ("none", "sum", "prod", "max", "min")
@@ -25,7 +26,7 @@ def put_lines(out, indices, source, MODE: pk.constexpr[str] = "none", BM: pk.con
     out is ``(K0, K1, N)``, indices and source ``(K0, K1, L)``, any strides. A lane owns its line, so that the order of
     writes is that of j. A negative index counts from the end; one outside raises DeviceAssertionError.
     """
-    i, a = pk.program_id(0), pk.program_id(1)
+    i, a = split(pk.program_id(0), pk.cdiv(out.shape[1], BM))
     row = i * BM + pk.arange(BM)
     real = row < out.shape[1]
     for j in range(indices.shape[2]):
@@ -83,7 +84,7 @@ def _put(out: Array, indices: Array, source: Array, axis: int, reduce: str, rout
         assert found is not None
     o, index, value = found
     k0, k1 = int(o.shape[0]), int(o.shape[1])
-    put_lines[lambda meta: (pk.cdiv(k1, meta["BM"]), k0)](o, index, value, MODE=mode, **route)
+    put_lines[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](o, index, value, MODE=mode, **route)
     if target is not out:
         copy_into(out, target, **route)
 

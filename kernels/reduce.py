@@ -220,7 +220,7 @@ def _case(which: str, m: int, n: int, layout: str = ""):
                 "initial": 0,
                 "scale": 1,
             },
-            grid=lambda meta: (pk.cdiv(k1, meta["BM"]), k0, 1),
+            grid=lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,),
             constants={"OP": which, "ACC": acc.name},
             outputs=("out",),
             reference=reference,

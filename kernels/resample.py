@@ -14,6 +14,7 @@ from portkernel.errors import ArgumentShapeError
 from .arrays import dtype_of, empty, normal_axes, result
 from .axes import contiguous, copy_into, lines, row_major, view
 from .fold import FLOATS, Array
+from .programs import tile_of
 from .scatter import INDICES
 
 
@@ -25,7 +26,7 @@ def resample_lines(
 
     Sums in the dtype of the weights. A negative index counts from the end; one outside raises DeviceAssertionError.
     """
-    i, j, a = pk.program_id(1), pk.program_id(0), pk.program_id(2)
+    a, i, j = tile_of(out, BM, BN)
     row, column = i * BM + pk.arange(BM), j * BN + pk.arange(BN)
     inside = column < out.shape[2]
     real = (row < out.shape[1])[:, None] & inside[None, :]
@@ -77,7 +78,9 @@ def _resample(x: Array, indices: Array, weights: Array, out: Array, axis: int, r
         assert found is not None
     o, v = found
     k0, k1, n = (int(k) for k in o.shape)
-    resample_lines[lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(k1, meta["BM"]), k0)](v, indices, weights, o, **route)
+    resample_lines[lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(k1, meta["BM"]) * k0,)](
+        v, indices, weights, o, **route
+    )
     if target is not out:
         copy_into(out, target, **route)
 
@@ -100,7 +103,7 @@ def _case(m: int, n: int, count: int, taps: int):
 
         return Problem(
             args={"x": x[None], "indices": indices, "weights": weights, "out": poison((1, m, count), dtype)},
-            grid=lambda meta: (pk.cdiv(count, meta["BN"]), pk.cdiv(m, meta["BM"]), 1),
+            grid=lambda meta: (pk.cdiv(count, meta["BN"]) * pk.cdiv(m, meta["BM"]),),
             constants={},
             outputs=("out",),
             reference=reference,

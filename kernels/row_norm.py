@@ -12,6 +12,7 @@ from portkernel.catalog import gamma, rounding, unit_roundoff
 from .arrays import empty
 from .axes import Rows, folding, rows, view
 from .fold import Array, parts, place, run_fold
+from .programs import line_of, part_of
 from .softmax import WHOLE, row_tile, working
 
 
@@ -30,7 +31,7 @@ def norm_row(
     BN: pk.constexpr[int] = 1024,
 ):
     """As ``norm_rows``, for rows of at most BN elements, read once: R0 is 1, R1 at most BN (with FULL, just BN)."""
-    i, b = pk.program_id(0), pk.program_id(1)
+    i, b = line_of(x, BM)
     wide = working(x.dtype)
     at = (b, 0, i, 0)
     count = pk.astype(x.shape[3], wide)
@@ -66,7 +67,7 @@ def norm_rows(
     population), in float32 (float64 for float64); the variance is the mean square of what the mean leaves, in a pass
     of its own: no cancellation. With RMS the mean counts as 0.
     """
-    i, b = pk.program_id(0), pk.program_id(1)
+    i, b = line_of(x, BM)
     wide = working(x.dtype)
     tiles = pk.cdiv(x.shape[3], BN)
     count = pk.astype(x.shape[1] * x.shape[3], wide)
@@ -115,7 +116,7 @@ def norm_gradient_rows(
     The row's mean and scale ``1 / sqrt(variance + eps)`` go to mean_out and scale_out ``(K0, K1)``. Two passes for
     them, one for the means of g, one to write. With RMS the terms of the mean are absent.
     """
-    i, b = pk.program_id(0), pk.program_id(1)
+    i, b = line_of(x, BM)
     wide = working(x.dtype)
     tiles = pk.cdiv(x.shape[3], BN)
     count = pk.astype(x.shape[1] * x.shape[3], wide)
@@ -174,10 +175,10 @@ def weight_gradient(
 
     Here the kept axes are those of the weight; mean and scale have x's shape, by strides of 0 where they repeat.
     """
-    i, b, s = pk.program_id(0), pk.program_id(1), pk.program_id(2)
+    i, b, s = part_of(x, BM)
     wide = working(x.dtype)
     tiles = pk.cdiv(x.shape[3], BN)
-    share = pk.cdiv(x.shape[1] * tiles, pk.num_programs(2))
+    share = pk.cdiv(x.shape[1] * tiles, weight_out.shape[2])
     of_weight = pk.zeros((BM, BN), wide)
     of_bias = pk.zeros((BM, BN), wide)
     for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
@@ -209,9 +210,9 @@ def normalize(
     n = int(v.shape[3])
     if v.shape[1] == 1 and n <= WHOLE and (n > 1 or k1 == 1):
         bm, bn = row_tile(n)
-        norm_row[(pk.cdiv(k1, bm), k0)](v, w, c, r.outputs[0], eps, FULL=n == bn, BM=bm, BN=bn, **flags, **route)
+        norm_row[(pk.cdiv(k1, bm) * k0,)](v, w, c, r.outputs[0], eps, FULL=n == bn, BM=bm, BN=bn, **flags, **route)
     else:
-        norm_rows[lambda meta: (pk.cdiv(k1, meta["BM"]), k0)](v, w, c, r.outputs[0], eps, **flags, **route)
+        norm_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](v, w, c, r.outputs[0], eps, **flags, **route)
     r.deliver(**route)
 
 
@@ -225,7 +226,7 @@ def input_gradient(
     (mean, means), (scale, scales) = r.per_row(wide), r.per_row(wide)
     if not r.is_empty:
         k0, k1 = r.kept
-        norm_gradient_rows[lambda meta: (pk.cdiv(k1, meta["BM"]), k0)](
+        norm_gradient_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](
             r.inputs[1], r.inputs[0], r.inputs[2], r.outputs[0], mean, scale, eps,
             RMS=rms, WEIGHT=weight is not None, **route,
         )  # fmt: skip
@@ -253,7 +254,7 @@ def weight_gradients(
     cut = parts(k0 * k1, r0, r1)
     made = [empty(x, (k0, k1, cut), wide) for _ in range(2)]
     v, g, m, c = swapped
-    weight_gradient[lambda meta: (pk.cdiv(k1, meta["BM"]), k0, cut)](g, v, m, c, made[0], made[1], **route)
+    weight_gradient[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0 * cut,)](g, v, m, c, made[0], made[1], **route)
     final = [1 if i in axes else n for i, n in enumerate(shape)]
     kept = [i for i in r.order if i not in axes]
     order = [sorted(kept).index(i) for i in kept]

@@ -13,6 +13,7 @@ from portkernel.errors import ArgumentDTypeError, ArgumentShapeError
 from .arrays import dtype_of, empty, normal_axes, result
 from .axes import copy_into, view
 from .fold import DTYPES, Array
+from .programs import split, tile_of
 
 INDICES = (pk.int64, pk.int32)
 CHUNK = 4096
@@ -71,7 +72,7 @@ def sum_places(source, order, starts, out, ADD: pk.constexpr[bool] = False, BN: 
 
     source is ``(M, D)``, out ``(V, D)``; sums run in order, in float32 (float64 for float64) or in out's integers.
     """
-    v, j = pk.program_id(0), pk.program_id(1)
+    v, j = split(pk.program_id(0), out.shape[0])
     acc_dtype = pk.dtypes.accumulator(out.dtype) if out.dtype.is_float else out.dtype
     first = pk.load(starts, (v,), (1,)).reshape(())
     last = pk.load(starts, (v + 1,), (1,)).reshape(())
@@ -88,7 +89,7 @@ def sum_places(source, order, starts, out, ADD: pk.constexpr[bool] = False, BN: 
 @pk.kernel
 def atomic_rows(out, indices, source, BM: pk.constexpr[int] = pk.auto(1, 64), BN: pk.constexpr[int] = pk.auto(1, 1024)):
     """``out[indices[m]] += source[m]`` by atomics, in any order of arrival: for integers, whose sum is then exact."""
-    i, j = pk.program_id(0), pk.program_id(1)
+    _, i, j = tile_of(source, BM, BN)
     index = pk.load(indices, (i,), (BM,)).astype(pk.int64)
     index = pk.where(index < 0, index + out.shape[0], index)
     real = i * BM + pk.arange(BM) < indices.shape[0]
@@ -125,7 +126,7 @@ def ordered_sums(
         place_chunk[(pk.cdiv(size, 64),)](part, starts, ranks, order, low, **route)
         if low + CHUNK < m:
             count_places[lambda meta, size=size: (pk.cdiv(size, meta["B"]),)](part, ranks, **route)
-    sum_places[lambda meta: (v, pk.cdiv(d, meta["BN"]))](source, order, starts, out, ADD=add, **route)
+    sum_places[lambda meta: (v * pk.cdiv(d, meta["BN"]),)](source, order, starts, out, ADD=add, **route)
 
 
 @pk.kernel
@@ -173,7 +174,7 @@ def scatter_add(
     copy_into(_first(part, wanted, a), source, **route)
     if d and m:
         if atomic:
-            grid = lambda meta: (pk.cdiv(m, meta["BM"]), pk.cdiv(d, meta["BN"]))  # noqa: E731
+            grid = lambda meta: (pk.cdiv(m, meta["BM"]) * pk.cdiv(d, meta["BN"]),)  # noqa: E731
             atomic_rows[grid](flat, indices, part, **route)
         else:
             ordered_sums(where, part, indices, flat, route, add=True)
@@ -201,7 +202,7 @@ def _case(v: int, d: int, m: int):
         np.add.at(want, indices, source)
         return Problem(
             args={"out": out.copy(), "indices": indices, "source": source},
-            grid=lambda meta: (pk.cdiv(m, meta["BM"]), pk.cdiv(d, meta["BN"])),
+            grid=lambda meta: (pk.cdiv(m, meta["BM"]) * pk.cdiv(d, meta["BN"]),),
             constants={},
             outputs=("out",),
             reference=lambda: {"out": want},

@@ -13,6 +13,7 @@ from portkernel.errors import ArgumentShapeError
 from .arrays import dtype_of, normal_axes, result
 from .axes import rows
 from .fold import FLOATS, INF, Array, place
+from .programs import line_of
 
 WHOLE = 8192
 """Rows of up to this many elements are held whole: one read, one exponential for each element."""
@@ -26,7 +27,7 @@ def working(dtype):
 @pk.kernel
 def softmax_row(x, out, LOG: pk.constexpr[bool] = False, BM: pk.constexpr[int] = 1, BN: pk.constexpr[int] = 1024):
     """As ``softmax_rows``, for rows of at most BN elements: R0 is 1, R1 at most BN."""
-    i, b = pk.program_id(0), pk.program_id(1)
+    i, b = line_of(x, BM)
     wide = working(x.dtype)
     v = pk.load(x, (b, 0, i, 0), (1, 1, BM, BN), pad=-INF).reshape((BM, BN)).astype(wide)
     top = v.max(axis=1)
@@ -50,7 +51,7 @@ def softmax_rows(
     Three passes, for the maximum, the sum and the result, in float32 (float64 for float64); the exponentials wait in out
     for the last one where they fit there. -inf gives 0; a row with NaN or inf, or of -inf alone, gives NaN.
     """
-    i, b = pk.program_id(0), pk.program_id(1)
+    i, b = line_of(x, BM)
     wide = working(x.dtype)
     tiles = pk.cdiv(x.shape[3], BN)
     top = pk.full((BM, BN), -INF, wide)
@@ -89,7 +90,7 @@ def softmax_gradient_rows(
     BN: pk.constexpr[int] = pk.auto(1, 4096),
 ):
     """``y·(grad - Σ grad·y)``, or with LOG, where y is the logarithm, ``grad - exp(y)·Σ grad``; as ``softmax_rows``."""
-    i, b = pk.program_id(0), pk.program_id(1)
+    i, b = line_of(y, BM)
     wide = working(y.dtype)
     tiles = pk.cdiv(y.shape[3], BN)
     acc = pk.zeros((BM, BN), wide)
@@ -136,9 +137,9 @@ def _softmax(name: str, x: Array, axis: int, out: Array | None, log: bool, route
     n = int(v.shape[3])
     if v.shape[1] == 1 and n <= WHOLE and (v.shape[3] == 1 or _along(v)):
         bm, bn = row_tile(n)
-        softmax_row[(pk.cdiv(k1, bm), k0)](v, o, LOG=log, BM=bm, BN=bn, **route)
+        softmax_row[(pk.cdiv(k1, bm) * k0,)](v, o, LOG=log, BM=bm, BN=bn, **route)
     else:
-        softmax_rows[lambda meta: (pk.cdiv(k1, meta["BM"]), k0)](v, o, LOG=log, **route)
+        softmax_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](v, o, LOG=log, **route)
     r.deliver(**route)
     return out
 
@@ -182,7 +183,7 @@ def _gradient(name: str, grad: Array, y: Array, axis: int, out, log: bool, route
     r = rows([y, grad], [out], axes, **route)
     if not r.is_empty:
         k0, k1 = r.kept
-        softmax_gradient_rows[lambda meta: (pk.cdiv(k1, meta["BM"]), k0)](
+        softmax_gradient_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](
             r.inputs[1], r.inputs[0], r.outputs[0], LOG=log, **route
         )
     r.deliver(**route)

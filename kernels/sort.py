@@ -14,6 +14,7 @@ from portkernel.errors import ArgumentShapeError
 from .arrays import dtype_of, empty, integer, normal_axes, result
 from .axes import contiguous, copy_into, lines, row_major, view
 from .fold import DTYPES, Array
+from .programs import split, tile_of
 
 RUN = 32
 """Elements that are ranked among each other at first; runs are merged from there."""
@@ -40,7 +41,7 @@ def rank_runs(
 
     An element's place is the number of those before it, ranked all against all: stable, and the same in any order.
     """
-    i, j, a = pk.program_id(1), pk.program_id(0), pk.program_id(2)
+    a, i, j = tile_of(x, ROWS, WIDTH)
     v = pk.load(x, (a, i, j), (1, ROWS, WIDTH)).reshape((ROWS, WIDTH))
     lane, row = pk.arange(WIDTH), i * ROWS + pk.arange(ROWS)
     real = j * WIDTH + lane < x.shape[2]
@@ -70,8 +71,8 @@ def merge_runs(
     Each element finds its place in the other run by bisection in ``steps`` steps: after the equal ones of an earlier
     run, before those of a later one.
     """
-    k = pk.program_id(0)
-    at = pk.program_id(1) * BN + pk.arange(BN, dtype=pk.int64)
+    k, j = split(pk.program_id(0), values.shape[0])
+    at = j * BN + pk.arange(BN, dtype=pk.int64)
     n = values.shape[1]
     real = at < n
     row = pk.full((BN,), k)
@@ -116,10 +117,10 @@ def _sorted(where: str, x: Array, axis: int, descending: bool, route: dict[str, 
         assert found is not None
     v, source, p = found
     k0, k1, _ = (int(s) for s in v.shape)
-    rank_runs[(pk.cdiv(n, RUN), pk.cdiv(k1, 4), k0)](source, v, p, DESCENDING=descending, **route)
+    rank_runs[(pk.cdiv(n, RUN) * pk.cdiv(k1, 4) * k0,)](source, v, p, DESCENDING=descending, **route)
     length = RUN
     while length < n:
-        merge_runs[lambda meta: (k, pk.cdiv(n, meta["BN"]))](
+        merge_runs[lambda meta: (k * pk.cdiv(n, meta["BN"]),)](
             value, place, spare, spare_place, length, length.bit_length(), DESCENDING=descending, **route
         )
         value, spare, place, spare_place = spare, value, spare_place, place
@@ -176,7 +177,7 @@ def _case(m: int, n: int, layout: str = ""):
         order = np.stack([np.concatenate([lo + np.argsort(exact(r)[lo : lo + RUN], kind="stable") for lo in range(0, n, RUN)]) for r in x])  # fmt: skip
         return Problem(
             args={"x": x[None], "values": poison((1, m, n), dtype), "places": poison((1, m, n), pk.int64)},
-            grid=lambda meta: (pk.cdiv(n, RUN), pk.cdiv(m, 4), 1),
+            grid=lambda meta: (pk.cdiv(n, RUN) * pk.cdiv(m, 4),),
             constants={"ROWS": 4, "WIDTH": RUN},
             outputs=("values", "places"),
             reference=lambda: {"values": np.take_along_axis(exact(x), order, 1)[None], "places": order[None]},

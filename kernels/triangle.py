@@ -12,6 +12,7 @@ from portkernel.errors import ArgumentShapeError
 
 from . import arrays
 from .fold import DTYPES, Array
+from .programs import tile_of
 
 
 @pk.kernel
@@ -20,7 +21,7 @@ def triangle(
     BN: pk.constexpr[int] = pk.auto(1, 2048),
 ):  # fmt: skip
     """out ``(A, M, N)`` is x where column - row is at most ``diagonal`` (at least, unless LOWER), else 0."""
-    at = (pk.program_id(2), pk.program_id(1), pk.program_id(0))
+    at = tile_of(out, BM, BN)
     row, column = at[1] * BM + pk.arange(BM), at[2] * BN + pk.arange(BN)
     ahead = column[None, :] - row[:, None]
     keep = ahead <= diagonal if LOWER else ahead >= diagonal
@@ -47,7 +48,7 @@ def _launch(x: arrays.View, out: arrays.View, k: int, lower: bool, route: dict[s
             _launch(*(arrays.view(v.array()[index]) for v in (x, out)), k, lower, route)
         return
     a, m, n = views[1].shape
-    triangle[lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(m, meta["BM"]), a)](
+    triangle[lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]) * a,)](
         *(v.array() for v in views), k, LOWER=lower, **route
     )
 
@@ -71,7 +72,7 @@ def _case(a: int, m: int, n: int, k: int):
         x = sample(rng, (a, m, n), dtype)
         return Problem(
             args={"x": x, "out": poison((a, m, n), dtype), "diagonal": k},
-            grid=lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(m, meta["BM"]), a),
+            grid=lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]) * a,),
             constants={"LOWER": True},
             outputs=("out",),
             reference=lambda: {"out": np.tril(exact(x), k)},

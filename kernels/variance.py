@@ -12,6 +12,7 @@ from portkernel.catalog import Case, Entry, Problem, exact, gamma, poison, round
 from .arrays import dtype_of, empty, normal_axes, strides_of
 from .axes import broadcast, folding, view
 from .fold import DTYPES, Array, Axis, floating, parts, place, terms
+from .programs import part_of, split
 
 NAN = float("nan")
 ROW, ROWS = 256, 8
@@ -37,10 +38,10 @@ def moments(
     1983). FINISH divides the squares by ``count - ddof`` (var), then takes the root (std), or leaves them (none) and
     stores the counts to count_out. Where MASK, only elements where mask is true count.
     """
-    i, b, s = pk.program_id(0), pk.program_id(1), pk.program_id(2)
+    i, b, s = part_of(x, BM)
     wide = pk.dtypes.accumulator(floating(x.dtype))
     tiles = pk.cdiv(x.shape[3], BN)
-    share = pk.cdiv(x.shape[1] * tiles, pk.num_programs(2))
+    share = pk.cdiv(x.shape[1] * tiles, out.shape[2])
     mean = pk.zeros((BM,), wide)
     square = pk.zeros((BM,), wide)
     count = pk.zeros((BM if MASK else 1,), wide)
@@ -93,7 +94,7 @@ def merge_moments(
     BN: pk.constexpr[int] = pk.auto(1, 1024),
 ):
     """The parts ``(K0, K1, S)`` that ``moments`` left with FINISH none, in one: mean_out and out are ``(K0, K1)``."""
-    i, b = pk.program_id(0), pk.program_id(1)
+    i, b = split(pk.program_id(0), pk.cdiv(means.shape[1], BM))
     steps = pk.cdiv(means.shape[2], BN)
     total = pk.zeros((BM, BN), means.dtype)
     weighted = pk.zeros((BM, BN), means.dtype)
@@ -152,7 +153,7 @@ def _moments(
     masked = where is not None
 
     def grid(meta):
-        return pk.cdiv(k1, meta["BM"]), k0, cut
+        return (pk.cdiv(k1, meta["BM"]) * k0 * cut,)
 
     sizes = _sizes(f.arrays[0])
     data, mask = f.arrays[0], f.arrays[-1]
@@ -166,7 +167,7 @@ def _moments(
     else:
         part = [empty(x, (k0, k1, cut), wide) for _ in range(3)]
         moments[grid](data, mask, *part, ddof, FINISH="none", MASK=masked, **sizes, **route)
-        merge_moments[lambda meta: (pk.cdiv(k1, meta["BM"]), k0)](
+        merge_moments[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](
             part[0], part[1], part[2], means, f.out, ddof, FINISH=finish, **route
         )
     return f.deliver(**route), mean

@@ -143,7 +143,7 @@ def _as_dtype(spec: DTypeLike | str) -> DType:
     if spec is not None:
         try:
             found = BY_NAME.get(np.dtype(spec).name)
-        except TypeError:
+        except (TypeError, ValueError):  # an array of another library has a dtype, and is none
             found = None
     if found is None:
         raise DTypeError(f"expected a dtype, got {spec!r}", hint="the dtypes are " + ", ".join(BY_NAME))

@@ -40,7 +40,7 @@ def _forward(sizes: Sizes, *, masking: str = "none", causal: bool = False, strid
         b, h, _, s, _, _, e = sizes
         return Problem(
             args={**args, "out": poison((b, h, s, e), dtype), "lse": poison((b, h, s), found.wide)},
-            grid=lambda meta: (pk.cdiv(s, meta["BM"]), h, b),
+            grid=lambda meta: (pk.cdiv(s, meta["BM"]) * h * b,),
             constants=constants,
             outputs=("out", "lse"),
             reference=lambda: {"out": found.out, "lse": found.lse},
@@ -66,9 +66,9 @@ def _backward(which: str, sizes: Sizes, *, masking: str = "none", causal: bool =
                 **{"grad": grad, "lse": found.lse.astype(wide), "delta": delta},
                 **{name: poison(shape, dtype) for name, shape in shapes.items()},
             },
-            grid=(lambda meta: (pk.cdiv(s, meta["BM"]), h, b))
+            grid=(lambda meta: (pk.cdiv(s, meta["BM"]) * h * b,))
             if which == "query"
-            else (lambda meta: (pk.cdiv(t, meta["BN"]), g, b)),
+            else (lambda meta: (pk.cdiv(t, meta["BN"]) * g * b,)),
             constants=constants,
             outputs=tuple(shapes),
             reference=lambda: {name: slopes[name] for name in shapes},

@@ -6,9 +6,13 @@ import portkernel as pk
 from portkernel.dtypes import dot_accumulator
 
 from ..matmul.fused import block, put
+from ..programs import head_of
 
 INF = float("inf")
-CONFIGS = (pk.Config(), pk.Config(BM=32, BN=32), pk.Config(BM=16, BN=16), pk.Config(BM=8, BN=8))
+CONFIGS = (
+    pk.Config(), pk.Config(BM=32, BN=32), pk.Config(BM=16, BN=16), pk.Config(BM=8, BN=8),
+    pk.Config(BM=4, BN=4), pk.Config(BM=2, BN=2),
+)  # fmt: skip
 """The sizes of the defaults, then less for devices whose local memory does not hold the tiles of so many features."""
 
 
@@ -39,10 +43,10 @@ def attention_kernel(
 
     q ``(B, H, S, HEAD)``, k ``(B, G, T, HEAD)``, v ``(B, G, T, VALUE)`` with G a divisor of H: H / G heads in a row share one
     of k and v. mask ``(B, H, S, T)``, of length 1 in S or T where AXES lacks m or n; MASK is none (not read), bool (True: look) or
-    add. CAUSAL: row i looks at columns up to i. Grid: (cdiv(S, BM), H, B). Any strides. A row that may look nowhere
+    add. CAUSAL: row i looks at columns up to i. Grid: cdiv(S, BM) · H · B. Any strides. A row that may look nowhere
     gives 0 and -inf.
     """
-    i, h, b = pk.program_id(0), pk.program_id(1), pk.program_id(2)
+    i, h, b = head_of(q, BM)
     shared = h // (q.shape[1] // k.shape[1])
     keys = k.shape[2]
     rows = (i * BM + pk.arange(BM))[:, None]

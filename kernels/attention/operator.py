@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import portkernel as pk
 from portkernel.dtypes import bfloat16, bool_, float16, float32, float64
 from portkernel.errors import ArgumentShapeError
 
-from .. import arrays
+from .. import arrays, fill
 from ..arrays import View
-from .backward import delta_kernel, key_kernel, query_kernel
+from ..axes import copy_into
+from .backward import delta_kernel, key_kernel, mask_kernel, query_kernel
 from .forward import attention_kernel
 
 DTYPES = (float32, float16, bfloat16, float64)
@@ -61,15 +62,7 @@ def scaled_dot_product_attention_backward(
     a fixed order. Error: see ``reference.gradient_bounds``, first order in the errors of weights, of grad @ valueᵀ and of out.
     """
     where = "scaled_dot_product_attention_backward()"
-    shape = _check(where, query, key, value, enable_gqa)
-    dtype = pk.dtypes.as_dtype(query.dtype)
-    for name, x in (("grad", grad), ("out", out)):
-        arrays.dtype_of(f"{where}: {name}", x, (dtype,))
-        if tuple(x.shape) != shape:
-            raise ArgumentShapeError(f"{where}: {name}: expected shape {shape}, got {tuple(x.shape)}")
-    arrays.dtype_of(f"{where}: lse", lse, (_wide(dtype),))
-    if tuple(lse.shape) != shape[:-1]:
-        raise ArgumentShapeError(f"{where}: lse: expected shape {shape[:-1]}, got {tuple(lse.shape)}")
+    shape, dtype = _check_backward(where, grad, query, key, value, out, lse, enable_gqa)
     mask = _mask(where, attn_mask, (*shape[:-1], key.shape[-2]))
     found = tuple(arrays.empty(query, tuple(x.shape), dtype) for x in (query, key, value))
     delta = arrays.empty(query, shape[:-1], _wide(dtype))
@@ -79,6 +72,37 @@ def scaled_dot_product_attention_backward(
     for part in _parts(views):
         _backward(*part, _scale(where, scale, query), is_causal, options)
     return found
+
+
+def scaled_dot_product_attention_mask_gradient(
+    grad: Any, query: Any, key: Any, value: Any, out: Any, lse: Any, attn_mask: Any, *, is_causal: bool = False,
+    scale: float | None = None, enable_gqa: bool = False, backend: str | None = None, device: str | None = None,
+) -> Any:  # fmt: skip
+    """The gradient for a float ``attn_mask``, of its shape and dtype: the slopes of the scores, summed where it repeats.
+
+    Arguments as of :func:`scaled_dot_product_attention_backward`. Only what a mask of this shape holds is stored: one that
+    heads share takes no matrix for each head. Sums run in a fixed order, in float32 (float64 for float64), and are
+    rounded once. Error: see ``reference.mask_gradient_bound``. Raises ArgumentDTypeError for a bool mask, which has none.
+    """
+    where = "scaled_dot_product_attention_mask_gradient()"
+    shape, dtype = _check_backward(where, grad, query, key, value, out, lse, enable_gqa)
+    own = arrays.dtype_of(f"{where}: attn_mask", attn_mask, DTYPES)
+    scores = (*shape[:-1], key.shape[-2])
+    mask = _mask(where, attn_mask, scores)
+    assert mask is not None
+    options = {"backend": backend, "device": device}
+    found = fill.zeros(tuple(attn_mask.shape), _wide(dtype), like=query, **options)
+    delta = arrays.empty(query, shape[:-1], _wide(dtype))
+    views = [*map(arrays.view, (grad, query, key, value, out)), mask, _mask(where, found, scores)]
+    views += [arrays.view(lse).insert(-1), arrays.view(delta).insert(-1)]
+    if 0 not in scores:
+        for part in _parts(views):
+            _mask_gradient(*part, _scale(where, scale, query), is_causal, options)
+    if own == _wide(dtype):
+        return found
+    rounded = arrays.empty(query, tuple(attn_mask.shape), own)
+    copy_into(rounded, found, **options)
+    return rounded
 
 
 # --- checks -------------------------------------------------------------------------------------------------
@@ -114,6 +138,21 @@ def _check(where: str, query: Any, key: Any, value: Any, grouped: bool) -> array
     if v[:-1] != k[:-1] or v[-1] < 1:
         raise ArgumentShapeError(f"{where}: value: expected shape {(*k[:-1], 'E')}, got {v}")
     return (*q[:-1], v[-1])
+
+
+def _check_backward(
+    where: str, grad: Any, query: Any, key: Any, value: Any, out: Any, lse: Any, grouped: bool
+) -> tuple[arrays.Shape, pk.DType]:
+    """The shape of the result, and its dtype."""
+    shape, dtype = _check(where, query, key, value, grouped), pk.dtypes.as_dtype(query.dtype)
+    for name, x in (("grad", grad), ("out", out)):
+        arrays.dtype_of(f"{where}: {name}", x, (dtype,))
+        if tuple(x.shape) != shape:
+            raise ArgumentShapeError(f"{where}: {name}: expected shape {shape}, got {tuple(x.shape)}")
+    arrays.dtype_of(f"{where}: lse", lse, (_wide(dtype),))
+    if tuple(lse.shape) != shape[:-1]:
+        raise ArgumentShapeError(f"{where}: lse: expected shape {shape[:-1]}, got {tuple(lse.shape)}")
+    return shape, dtype
 
 
 def _mask(where: str, mask: Any, shape: arrays.Shape) -> View | None:
@@ -178,7 +217,7 @@ def _forward(
     batch, heads, s, depth = query.shape
     q, k, v, o = (x.array() for x in (query, key, value, out))
     with_mask = _masking(mask, q, s, key.shape[2])
-    attention_kernel[lambda meta: (pk.cdiv(s, meta["BM"]), heads, batch)](
+    attention_kernel[lambda meta: (pk.cdiv(s, meta["BM"]) * heads * batch,)](
         q, k, v, with_mask.array, o, lse.drop(-1).array(), scale,
         HEAD=depth, VALUE=value.shape[3], CAUSAL=causal, **with_mask.constants, **_sides(s, key.shape[2]), **options,
     )  # fmt: skip
@@ -202,9 +241,35 @@ def _backward(
         **_sides(s, t),
         **options,
     }
-    by_query = lambda meta: (pk.cdiv(s, meta["BM"]), heads, batch)  # noqa: E731
+    by_query = lambda meta: (pk.cdiv(s, meta["BM"]) * heads * batch,)  # noqa: E731
     delta_kernel[by_query](g, o, means, VALUE=width, **options)
     inputs = (g, q, k, v, with_mask.array, sums, means)
     query_kernel[by_query](*inputs, dq.array(), scale, **constants)
-    by_key = lambda meta: (pk.cdiv(t, meta["BN"]), shared, batch)  # noqa: E731
+    by_key = lambda meta: (pk.cdiv(t, meta["BN"]) * shared * batch,)  # noqa: E731
     key_kernel[by_key](*inputs, dk.array(), dv.array(), scale, **constants)
+
+
+def _mask_gradient(
+    grad: View, query: View, key: View, value: View, out: View, mask: View, found: View, lse: View, delta: View,
+    scale: float, causal: bool, options: dict[str, Any],
+) -> None:  # fmt: skip
+    """Add to ``found``, a view of the mask's gradient that repeats it like the mask, of length 1 where it does not vary."""
+    batch, heads, s, depth = query.shape
+    t, width = key.shape[2], value.shape[3]
+    g, o, means = grad.array(), out.array(), delta.drop(-1).array()
+    delta_kernel[lambda meta: (pk.cdiv(s, meta["BM"]) * heads * batch,)](g, o, means, VALUE=width, **options)
+    q = query.array()
+    told = _masking(mask, q, s, t)
+    axes = str(told.constants["AXES"])
+    lead = tuple(1 if step == 0 else n for n, step in zip(found.shape[:2], found.strides[:2], strict=True))
+    target = replace(found, shape=(*lead, *found.shape[2:])).array()
+    rows, cols = (s if "m" in axes else 1), (t if "n" in axes else 1)
+
+    def grid(meta: dict[str, int]) -> tuple[int]:
+        tall, wide = pk.cdiv(rows, meta["BM"]), pk.cdiv(cols, meta["BN"])
+        return (math.prod(lead) * tall * wide,)
+
+    mask_kernel[grid](
+        g, q, key.array(), value.array(), told.array, lse.drop(-1).array(), means, target, scale,
+        HEAD=depth, VALUE=width, CAUSAL=causal, AXES=axes, **_sides(s, t), **options,
+    )  # fmt: skip

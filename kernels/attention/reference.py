@@ -79,10 +79,15 @@ def _gather(x: np.ndarray, groups: int) -> np.ndarray:
     return np.asarray(x.reshape(x.shape[0], groups, -1, *x.shape[2:]).sum(axis=2))
 
 
+def slopes(t: Truth, grad: np.ndarray) -> np.ndarray:
+    """The gradient for the scores ``(B, H, S, T)`` in float64."""
+    delta = (grad * t.out).sum(axis=-1, keepdims=True)
+    return np.asarray(t.weights * (grad @ t.v.swapaxes(-1, -2) - delta))
+
+
 def gradients(t: Truth, grad: np.ndarray) -> dict[str, np.ndarray]:
     """dq, dk and dv for ``grad`` in float64."""
-    delta = (grad * t.out).sum(axis=-1, keepdims=True)
-    slope = t.weights * (grad @ t.v.swapaxes(-1, -2) - delta)
+    slope = slopes(t, grad)
     return {
         "dq": t.scale * slope @ t.k,
         "dk": _gather(t.scale * slope.swapaxes(-1, -2) @ t.q, t.groups),
@@ -90,8 +95,8 @@ def gradients(t: Truth, grad: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def gradient_bounds(t: Truth, grad: np.ndarray) -> dict[str, np.ndarray]:
-    """First order in the errors of the weights, of grad @ valueᵀ, and of the rounded result in delta; some room for the second."""
+def _slope_error(t: Truth, grad: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The size of what a score's slope is the difference of; and its error: of weights, of grad @ valueᵀ, of out in delta."""
     wide, rounded = t.wide, 2 * unit_roundoff(t.dtype)
     relative = (
         1.1 * _relative(t) + unit_roundoff(wide) * (8 + 4 * np.where(np.isfinite(t.lse), np.abs(t.lse), 0))[..., None]
@@ -104,9 +109,33 @@ def gradient_bounds(t: Truth, grad: np.ndarray) -> dict[str, np.ndarray]:
     of_slope = size * (relative + rounded + 4 * unit_roundoff(wide)) + t.weights * (
         gamma(t.v.shape[-1] + 2, wide) * change + of_delta
     ) + _tiny(t) * (1 + change + delta)  # fmt: skip
+    return size, of_slope
+
+
+def summed(x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """``x`` added up along the axes along which an array of ``shape`` was repeated to its shape."""
+    lead = x.ndim - len(shape)
+    repeated = tuple(i for i in range(x.ndim) if i < lead or (shape[i - lead] == 1 and x.shape[i] != 1))
+    return np.asarray(x.sum(axis=repeated, keepdims=True).reshape(shape))
+
+
+def mask_gradient_bound(t: Truth, grad: np.ndarray, shape: tuple[int, ...], dtype: pk.DType) -> np.ndarray:
+    """The error of the gradient for an added mask of ``shape`` and ``dtype``: of the slopes, and of their sums."""
+    size, of_slope = _slope_error(t, grad)
+    terms = size.size // max(1, int(np.prod(shape)))
+    error = summed(of_slope, shape) + gamma(terms + 4, t.wide) * summed(size, shape)
+    return np.asarray(1.1 * error + rounding(summed(slopes(t, grad), shape), dtype))
+
+
+def gradient_bounds(t: Truth, grad: np.ndarray) -> dict[str, np.ndarray]:
+    """First order in the errors of the slopes and of the weights; some room for the second."""
+    size, of_slope = _slope_error(t, grad)
+    wide, above = t.wide, np.abs(grad)
+    lse = np.where(np.isfinite(t.lse), np.abs(t.lse), 0)[..., None]
+    relative = 1.1 * _relative(t) + unit_roundoff(wide) * (8 + 4 * lse) + 2 * unit_roundoff(t.dtype)
     rows = t.q.shape[1] // max(1, t.groups) * t.q.shape[2]
     down, across = gamma(rows + 4, wide), gamma(t.k.shape[2] + 4, wide)
-    of_weights = t.weights * (relative + rounded) + _tiny(t)
+    of_weights = t.weights * relative + _tiny(t)
     found, scale = gradients(t, grad), abs(t.scale)
     query = scale * (of_slope + across * size) @ np.abs(t.k)
     key = _gather(scale * (of_slope + down * size).swapaxes(-1, -2) @ np.abs(t.q), t.groups)

@@ -5,12 +5,21 @@ from __future__ import annotations
 import portkernel as pk
 from portkernel.dtypes import dot_accumulator
 
+from ..programs import split
 from .fused import NOTHING, Fused, batch_of, block, finish, put
 
 
 def shared(tile, dtype):
     """``tile`` in the dtype that both operands are multiplied in."""
     return tile if dtype is None else tile.astype(dtype)
+
+
+def matrices(array):
+    """How many matrices ``array`` holds."""
+    found = 1
+    for axis in pk.static_range(array.ndim - 2):
+        found = found * array.shape[axis]
+    return found
 
 
 @pk.kernel(name="matmul")
@@ -20,6 +29,7 @@ def matmul_kernel(
     DTYPE: pk.constexpr[pk.DType | None] = None,
     PRECISION: pk.constexpr[str] = "ieee",
     SPLITS: pk.constexpr[int] = 1,
+    FOLDED: pk.constexpr[bool] = False,
     BM: pk.constexpr[int] = pk.auto(1, 256),
     BN: pk.constexpr[int] = pk.auto(1, 512),
     BK: pk.constexpr[int] = pk.auto(8, 512),
@@ -27,11 +37,13 @@ def matmul_kernel(
     """``out = activation(alpha·(a @ b)·scale + beta·out + bias + residual)``, a ``(…, M, K)``, b ``(…, K, N)``, any strides.
 
     All arrays have the same leading axes, of which scale, bias and residual share the length too; what FUSED leaves out
-    is not read. Grid: (matrices · cdiv(M, BM), cdiv(N, BN)). With SPLITS > 1, out is a workspace
+    is not read. Grid: (matrices · cdiv(M, BM), cdiv(N, BN)), or with FOLDED the product of both. With SPLITS > 1, out is a workspace
     ``(SPLITS, …, M, N)`` of the accumulator's dtype that takes the sums over each part of the depth, to be added up by
     ``matmul_combine``; then SPLITS times as many programs run along axis 0.
     """
     t, j = pk.program_id(0), pk.program_id(1)
+    if FOLDED:
+        t, j = split(t, SPLITS * matrices(a) * pk.cdiv(a.shape[-2], BM))
     part = 0
     if SPLITS > 1:
         part = t % SPLITS
@@ -60,14 +72,17 @@ def matmul_kernel(
 def combine_kernel(
     work, scale, bias, residual, out, alpha, beta,
     FUSED: pk.constexpr[Fused] = NOTHING,
+    FOLDED: pk.constexpr[bool] = False,
     BM: pk.constexpr[int] = pk.auto(1, 64),
     BN: pk.constexpr[int] = pk.auto(1, 512),
 ):  # fmt: skip
     """out ``(…, M, N)`` from the partial sums in work ``(SPLITS, …, M, N)``, added in order: the same bits on every run.
 
-    Grid: (matrices · cdiv(M, BM), cdiv(N, BN)).
+    Grid: (matrices · cdiv(M, BM), cdiv(N, BN)), or with FOLDED the product of both.
     """
     t, j = pk.program_id(0), pk.program_id(1)
+    if FOLDED:
+        t, j = split(t, matrices(out) * pk.cdiv(out.shape[-2], BM))
     tall = pk.cdiv(out.shape[-2], BM)
     batch, i = batch_of(t // tall, out, out.ndim - 2), t % tall
     acc = pk.zeros((BM, BN), work.dtype)

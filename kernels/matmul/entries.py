@@ -110,7 +110,7 @@ def _grouped(sizes: tuple[int, ...], n: int, k: int, *, bias: bool = False, acti
 
         return Problem(
             args={"a": a, "b": b, "bias": shift, "offsets": offsets, "out": poison((len(a), n), stored(dtype))},
-            grid=lambda meta: (sum(pk.cdiv(s, meta["BM"]) for s in sizes), pk.cdiv(n, meta["BN"])),
+            grid=lambda meta: (sum(pk.cdiv(s, meta["BM"]) for s in sizes) * pk.cdiv(n, meta["BN"]),),
             constants={"BIAS": bias, "ACTIVATION": act},
             outputs=("out",),
             reference=lambda: pieces(lambda x, y, extra: reference(x, y, extra, act)),

@@ -14,6 +14,7 @@ from portkernel.errors import ArgumentDTypeError, ArgumentError, ArgumentShapeEr
 
 from .. import arrays
 from ..activations import NAMES, activate
+from ..programs import split
 
 
 def entry(array, *index):
@@ -32,10 +33,10 @@ def grouped_kernel(
 ):  # fmt: skip
     """Rows ``offsets[g]`` to ``offsets[g + 1] - 1`` of out ``(T, N)``: ``activation(a @ b[g] + bias[g])`` of those of a ``(T, K)``.
 
-    b ``(G, K, N)``, bias ``(G, N)``, any strides. Grid: (sum over g of cdiv(rows of g, BM), cdiv(N, BN)): every program
+    b ``(G, K, N)``, bias ``(G, N)``, any strides. Grid: sum over g of cdiv(rows of g, BM) · cdiv(N, BN): every program
     looks up its group. Without BIAS, bias is not read.
     """
-    t, j = pk.program_id(0), pk.program_id(1)
+    j, t = split(pk.program_id(0), pk.cdiv(out.shape[1], BN))
     group, row, stop, begin = 0, 0, 0, 0
     for g in range(b.shape[0]):
         low, high = entry(offsets, g), entry(offsets, g + 1)
@@ -93,8 +94,8 @@ def grouped_matmul(
     out = arrays.result(where, out, a, (rows, columns), _stored(dtype))
     sizes = np.diff(found)
 
-    def grid(meta: dict[str, int]) -> tuple[int, int]:
-        return int(np.sum(-(-sizes // meta["BM"]))), pk.cdiv(columns, meta["BN"])
+    def grid(meta: dict[str, int]) -> tuple[int]:
+        return (int(np.sum(-(-sizes // meta["BM"]))) * pk.cdiv(columns, meta["BN"]),)
 
     grouped_kernel[grid](
         a, b, shift, offsets, out, BIAS=bias is not None, ACTIVATION=activation, backend=backend, device=device

@@ -14,6 +14,7 @@ from portkernel.errors import ArgumentDTypeError, ArgumentError, ArgumentShapeEr
 from .. import arrays
 from ..activations import NAMES
 from ..arrays import Shape, View
+from ..programs import LIMIT
 from .blocked import combine_kernel, matmul_kernel
 from .fused import NOTHING, Fused
 from .thin import columns_kernel, rows_kernel
@@ -253,8 +254,8 @@ def _launch_one(p: Product) -> None:
     operands = rest if splits == 1 else (a, a, a)
     numbers = (p.alpha, p.beta)
     if not thin:
-        grid = lambda meta: (matrices * splits * pk.cdiv(m, meta["BM"]), pk.cdiv(n, meta["BN"]))  # noqa: E731
-        matmul_kernel[grid](a, b, *operands, first, *numbers, PRECISION=p.precision, **constants)
+        grid, folded = _blocks(matrices * splits, m, n)
+        matmul_kernel[grid](a, b, *operands, first, *numbers, PRECISION=p.precision, FOLDED=folded, **constants)
     elif columns:
         grid = lambda meta: (matrices * splits * pk.cdiv(n, meta["BN"]),)  # noqa: E731
         columns_kernel[grid](a, b, *operands, first, *numbers, M=m, **constants)
@@ -267,8 +268,15 @@ def _launch_one(p: Product) -> None:
         rest = tuple(
             p.operands[name].array() if name in p.operands else first for name in ("scale", "bias", "residual")
         )
-        grid = lambda meta: (matrices * pk.cdiv(m, meta["BM"]), pk.cdiv(n, meta["BN"]))  # noqa: E731
-        combine_kernel[grid](first, *rest, out, *numbers, FUSED=fused, **p.options)
+        grid, folded = _blocks(matrices, m, n)
+        combine_kernel[grid](first, *rest, out, *numbers, FUSED=fused, FOLDED=folded, **p.options)
+
+
+def _blocks(matrices: int, m: int, n: int) -> tuple[Callable[[dict[str, int]], tuple[int, ...]], bool]:
+    """The grid of blocks, and whether it has one axis: where there are more columns than programs along a second one."""
+    if n > LIMIT:
+        return lambda meta: (matrices * pk.cdiv(m, meta["BM"]) * pk.cdiv(n, meta["BN"]),), True
+    return lambda meta: (matrices * pk.cdiv(m, meta["BM"]), pk.cdiv(n, meta["BN"])), False
 
 
 def _splits(m: int, n: int, depth: int, matrices: int, thin: bool) -> int:

@@ -117,7 +117,7 @@ def dividing(where: str, image: Sequence[int], output_size: Any) -> Windows:
 def grid_of(out: Array) -> Any:
     """The grid of every pooling kernel for the array ``(N, C, D, H, W)`` that it writes."""
     pixels, channels = out.shape[0] * prod(out.shape[2:]), out.shape[1]
-    return lambda meta: (pk.cdiv(pixels, meta["BN"]), pk.cdiv(channels, meta["BM"]))
+    return lambda meta: (pk.cdiv(pixels, meta["BN"]) * pk.cdiv(channels, meta["BM"]),)
 
 
 def _result(where: str, x: Array, shape: tuple[int, ...], dtypes: Sequence[pk.DType], last: bool, out: Array | None) -> Array:  # fmt: skip

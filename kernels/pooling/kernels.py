@@ -5,6 +5,7 @@ from __future__ import annotations
 import portkernel as pk
 
 from ..conv.dense import narrow, pixel_of
+from ..programs import split
 from .windows import covered, first_window, window_of
 
 
@@ -16,6 +17,11 @@ def working(dtype):
 def lowest(dtype):
     """What every element exceeds or equals."""
     return float("-inf") if dtype.is_float else dtype.min
+
+
+def pixels(out):
+    """How many places out ``(N, C, D, H, W)`` has in each channel."""
+    return out.shape[0] * out.shape[2] * out.shape[3] * out.shape[4]
 
 
 @pk.kernel
@@ -36,11 +42,12 @@ def max_pool(
 
     With INDICES, ``indices`` of out's shape gets where it is, counted row-major in ``(D, H, W)``: the first of equals, or
     of NaNs. Padding never wins; a window of padding alone gives -inf (the least integer) and -1. With ADAPTIVE the
-    windows divide x, and KERNEL is the longest. Grid: (pixels of out / BN, C / BM).
+    windows divide x, and KERNEL is the longest. Grid: pixels of out / BN · C / BM.
     """
     wide = working(x.dtype)
-    image, oz, oy, ox = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
-    c = pk.program_id(1) * BM + pk.arange(BM)
+    p, k = split(pk.program_id(0), narrow(pk.cdiv(pixels(out), BN)))
+    image, oz, oy, ox = pixel_of(p * BN + pk.arange(BN), out.shape)
+    c = k * BM + pk.arange(BM)
     d, h, w = narrow(x.shape[2]), narrow(x.shape[3]), narrow(x.shape[4])
     z0, z1 = window_of(oz, d, out.shape[2], KERNEL[0], STRIDE[0], FRONT[0], ADAPTIVE)
     y0, y1 = window_of(oy, h, out.shape[3], KERNEL[1], STRIDE[1], FRONT[1], ADAPTIVE)
@@ -88,12 +95,13 @@ def avg_pool(
     """out ``(N, C, OD, OH, OW)``: the mean of each window of x ``(N, C, D, H, W)``, any strides.
 
     The sum is divided by ``divisor`` if that is not 0, else by the window's elements: with PADDED, those of the padding
-    (FRONT before, BEHIND after) count as zeros. ADAPTIVE as in :func:`max_pool`. Grid: (pixels of out / BN, C / BM).
+    (FRONT before, BEHIND after) count as zeros. ADAPTIVE as in :func:`max_pool`. Grid: pixels of out / BN · C / BM.
     Accumulates in float64 for float64, float32 else. Error: γ(K + 4)·(mean of |x|), K elements, then one rounding.
     """
     wide = working(x.dtype)
-    image, oz, oy, ox = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
-    c = pk.program_id(1) * BM + pk.arange(BM)
+    p, k = split(pk.program_id(0), narrow(pk.cdiv(pixels(out), BN)))
+    image, oz, oy, ox = pixel_of(p * BN + pk.arange(BN), out.shape)
+    c = k * BM + pk.arange(BM)
     d, h, w = narrow(x.shape[2]), narrow(x.shape[3]), narrow(x.shape[4])
     z0, z1 = window_of(oz, d, out.shape[2], KERNEL[0], STRIDE[0], FRONT[0], ADAPTIVE)
     y0, y1 = window_of(oy, h, out.shape[3], KERNEL[1], STRIDE[1], FRONT[1], ADAPTIVE)
@@ -125,12 +133,13 @@ def max_pool_gradient(
     """out ``(N, C, D, H, W)``: for each input the sum of grad ``(N, C, OD, OH, OW)`` over the windows that it won.
 
     ``indices`` are those of :func:`max_pool`. Each input looks at the WINDOWS that can hold it, in order: no atomics.
-    Grid: (pixels of out / BN, C / BM). Accumulates in float64 for float64, float32 else. Error: γ(K)·(sum of |grad|),
+    Grid: pixels of out / BN · C / BM. Accumulates in float64 for float64, float32 else. Error: γ(K)·(sum of |grad|),
     K windows, then one rounding.
     """
     wide = working(grad.dtype)
-    image, z, y, x = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
-    c = pk.program_id(1) * BM + pk.arange(BM)
+    p, k = split(pk.program_id(0), narrow(pk.cdiv(pixels(out), BN)))
+    image, z, y, x = pixel_of(p * BN + pk.arange(BN), out.shape)
+    c = k * BM + pk.arange(BM)
     d, h, w = narrow(out.shape[2]), narrow(out.shape[3]), narrow(out.shape[4])
     here = ((z * h + y) * w + x).astype(indices.dtype)
     z0 = first_window(z, d, grad.shape[2], STRIDE[0], FRONT[0], WINDOWS[0], ADAPTIVE)
@@ -163,13 +172,14 @@ def avg_pool_gradient(
 ):
     """out ``(N, C, D, H, W)``: for each input the sum of grad ``(N, C, OD, OH, OW)`` over its windows' divisors.
 
-    Arguments as :func:`avg_pool`; each input looks at the WINDOWS that can hold it, in order. Grid: (pixels of out / BN,
-    C / BM). Accumulates in float64 for float64, float32 else. Error: γ(K + 4)·(sum of |grad| / divisor), K windows, then
+    Arguments as :func:`avg_pool`; each input looks at the WINDOWS that can hold it, in order. Grid: pixels of out / BN ·
+    C / BM. Accumulates in float64 for float64, float32 else. Error: γ(K + 4)·(sum of |grad| / divisor), K windows, then
     one rounding.
     """
     wide = working(grad.dtype)
-    image, z, y, x = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
-    c = pk.program_id(1) * BM + pk.arange(BM)
+    p, k = split(pk.program_id(0), narrow(pk.cdiv(pixels(out), BN)))
+    image, z, y, x = pixel_of(p * BN + pk.arange(BN), out.shape)
+    c = k * BM + pk.arange(BM)
     d, h, w = narrow(out.shape[2]), narrow(out.shape[3]), narrow(out.shape[4])
     od, oh, ow = grad.shape[2], grad.shape[3], grad.shape[4]
     z0 = first_window(z, d, od, STRIDE[0], FRONT[0], WINDOWS[0], ADAPTIVE)

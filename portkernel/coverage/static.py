@@ -170,7 +170,7 @@ def _share(rows: Sequence[Row], cells: Sequence[Cell], column: Column, title: st
                 bad.add(names[cell.row])
     everything = set(names.values())
     what = (
-        f"operators of portkernel whose text respects the profile of {title} in some dtype, by {column.id.split('/')[1]}"
+        f"operators of portkernel whose text respects the profile of {title} in some dtype by the route of the column"
         f" (emitted or compiled, not executed), of the {len(everything)} judged"
     )
     return Percentage("operators", what, column.id, len(good - bad), len(everything))

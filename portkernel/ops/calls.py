@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from .. import config
 from ..errors import (
     ArgumentDTypeError,
@@ -78,10 +80,23 @@ def prepared(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arg
         args, kwargs = translated(op.signature.parameters.values(), args, kwargs)
     _check_route(op, kwargs)
     try:
-        op.signature.bind(*args, **kwargs)
+        bound = op.signature.bind(*args, **kwargs)
     except TypeError as e:
         raise ArgumentError(f"{op.name}(): {e}", hint=f"it is {op.name}{shown(op)}") from None
+    _check_options(op, bound.arguments)
     return gather(op, args, kwargs)
+
+
+def _check_options(op: Operator, given: dict[str, Any]) -> None:
+    """Switches and names: an array, which has no truth value, would fail somewhere within."""
+    for name in op.switches:
+        if name in given and not isinstance(given[name], (bool, int, np.bool_)):
+            raise ArgumentTypeError(f"{op.name}(): {name}: expected True or False, got {given[name]!r}")
+    for name in op.words:
+        value = given.get(name, "")
+        if not isinstance(value, str) and not (name == "activation" and callable(value)):
+            kinds = "a name or a function" if name == "activation" else "a name"
+            raise ArgumentTypeError(f"{op.name}(): {name}: expected {kinds}, got {value!r}")
 
 
 def shown(op: Operator) -> str:

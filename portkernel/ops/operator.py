@@ -64,6 +64,20 @@ class Operator:
             p.name for p in self.signature.parameters.values() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
         )
 
+    @cached_property
+    def switches(self) -> tuple[str, ...]:
+        """The names of the arguments that are True or False; none of a user's own operator."""
+        return self._annotated("bool")
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """The names of the arguments that are names: modes, precisions, activations."""
+        return self._annotated("str", "activation")
+
+    def _annotated(self, *kinds: str) -> tuple[str, ...]:
+        given = () if self.runs_callers_code else self.signature.parameters.values()
+        return tuple(p.name for p in given if p.annotation in kinds or p.name in kinds)
+
     @property
     def __signature__(self) -> inspect.Signature:
         return self.signature

@@ -21,8 +21,8 @@ def grid_of(value: Any, kernel: str, limits: Grid) -> Grid:
 
     Raises :class:`~portkernel.errors.GridError`.
     """
-    if type(value) is tuple and len(value) == 2:  # what most are, in a third of the time
-        x, y = value
+    if type(value) is tuple and 1 <= len(value) <= 2:  # what most are, in a third of the time
+        x, y = value if len(value) == 2 else (value[0], 1)
         if type(x) is type(y) is int and 0 <= x <= limits[0] and 0 <= y <= limits[1]:
             return x, y, 1
     where = f"{kernel}[grid]"

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from coverage_kit import NUMPY, FakeKernel, make_entry, step
 
+import portkernel as pk
 from portkernel.coverage import evidence, judge, trials, worker
-from portkernel.coverage.evidence import Evidence
+from portkernel.coverage.evidence import Evidence, describe
 from portkernel.coverage.model import Errors
 from portkernel.coverage.states import State
 from portkernel.dtypes import bfloat16, float16, float32
 from portkernel.errors import ArgumentDTypeError, NoDeviceError, UnsupportedDTypeError
+from portkernel.runtime.identity import Identity
 
 
 @pytest.fixture(autouse=True)
@@ -178,3 +180,20 @@ def test_peers_are_those_whose_words_an_operator_follows(name: str, peer: str) -
     if trial.peer is not None:
         bound = trial.bound()["out"]
         assert np.all(np.abs(np.asarray(trial.peer()) - trial.reference()["out"]) <= 64 * np.maximum(bound, 1e-6))
+
+
+def test_host_code_chooses_for_the_target_that_is_asked_about() -> None:
+    seen: list[str] = []
+
+    def call() -> None:
+        seen.append(pk.target_of(np.zeros(3), backend="hip").name)
+
+    describe(call, "amd-mi300x")
+    assert seen == ["amd-mi300x"]
+    with pytest.raises(NoDeviceError):  # afterwards, and without a target, a device is asked for
+        call()
+
+
+def test_a_device_is_named_with_its_place() -> None:
+    assert Identity("pocl:1", "1", "pthread-AMD EPYC", "3.0", "").label == "pocl:1: pthread-AMD EPYC"
+    assert Identity("nvidia-h100-pcie", "0", "NVIDIA H100 PCIe", "13.0", "").label == "NVIDIA H100 PCIe"

@@ -88,3 +88,19 @@ def test_gradcheck(name: str, i: int) -> None:
         function = lambda *arrays: CUSTOM[name].op(list(arrays), *rest)  # noqa: E731
     large = max(a.numel() for a in given if isinstance(a, torch.Tensor)) > 24  # then along random directions
     assert torch.autograd.gradcheck(function, given, nondet_tol=0.0, fast_mode=large)
+
+
+def test_no_gradient_is_lost() -> None:
+    """What is not differentiable gives no floats that could lose a gradient silently."""
+    for name, custom in CUSTOM.items():
+        if not custom.is_differentiable:
+            found = custom.op(*arguments(name))
+            assert found is None or not found.is_floating_point(), name
+
+
+def test_keywords_are_those_of_the_operators() -> None:
+    y, x = torch.rand(3), torch.rand(3)
+    assert torch.allclose(torch.ops.portkernel.arctan2(x=x, y=y), torch.atan2(y, x))
+    for name, custom in CUSTOM.items():
+        if name in pk.ops.operators():
+            assert set(custom.order) <= set(pk.ops.find(name).signature.parameters), name

@@ -39,7 +39,7 @@ SMOOTH = (
 POSITIVE = "log log2 log10 log1p sqrt rsqrt reciprocal"
 INSIDE = "arcsin arccos arctanh tan"
 STEPS = "sign floor ceil trunc round"
-PAIRS = "add subtract multiply divide maximum minimum arctan2"
+PAIRS = "add subtract multiply divide maximum minimum remainder arctan2"
 SIDES = {1: (6,), 2: (6, 5), 3: (3, 3, 4)}
 """Spatial axes of what is pooled."""
 
@@ -75,7 +75,6 @@ WITHOUT_GRADIENT: dict[str, tuple[Callable[[], Arguments], ...]] = {
         ("bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift"),
         (lambda: (index(9, 3, 4), index(3, 4)),),
     ),
-    "remainder": (lambda: (draw(3, 4), positive(4)),),
     **dict.fromkeys(("any", "all"), (lambda: (draw(3, 4) > 0, 1), lambda: (draw(3, 4), None, True))),
     **dict.fromkeys(("argmax", "argmin"), (lambda: (draw(3, 4), 1), lambda: (draw(3, 4),))),
     "argsort": (lambda: (draw(3, 5), 0, True),),
@@ -135,6 +134,7 @@ DIFFERENTIABLE: dict[str, tuple[Callable[[], Arguments], ...]] = {
     "pad": (lambda: (draw(2, 3), [1, 0, 2, 1], "constant", 0.5),),
     "tril": (lambda: (draw(4, 4),),), "triu": (lambda: (draw(3, 4), 1),),
     "where": (lambda: (draw(3, 1) > 0, draw(3, 4), draw(4)),),
+    "clamp": (lambda: (draw(3, 4), -0.5, 0.7), lambda: (draw(3, 4), None, 0.5)),
     "power": (lambda: (positive(3, 4), draw(4)),),
     **{name: (lambda: (draw(3, 4),), lambda: (strided(3, 4),)) for name in (*SMOOTH.split(), *STEPS.split())},
     "gelu": (lambda: (draw(3, 4),), lambda: (draw(3, 4), "tanh")),

@@ -9,13 +9,20 @@ import portkernel as pk
 from portkernel import catalog, errors
 
 catalog.package()
-from portkernel.kernels.attention import (  # noqa: E402  # after the library has been found
-    scaled_dot_product_attention as attention,
+from portkernel.kernels import attention as family  # noqa: E402  # after the library has been found
+from portkernel.kernels.attention.reference import (  # noqa: E402  # noqa: E402
+    bounds,
+    gradient_bounds,
+    gradients,
+    mask_gradient_bound,
+    slopes,
+    summed,
+    truth,
 )
-from portkernel.kernels.attention import (  # noqa: E402
-    scaled_dot_product_attention_backward as backward,
-)
-from portkernel.kernels.attention.reference import bounds, gradient_bounds, gradients, truth  # noqa: E402
+
+attention = family.scaled_dot_product_attention
+backward = family.scaled_dot_product_attention_backward
+mask_gradient = family.scaled_dot_product_attention_mask_gradient
 
 
 @pytest.fixture(params=("numpy", "opencl"))
@@ -86,6 +93,67 @@ def test_masks(route) -> None:
     )  # added, the same for all columns: changes nothing but the sums
     padding = np.where(np.arange(33) < 20, 0, -np.inf).astype(np.float32)
     check(q, k, v, route, padding, causal=True)
+
+
+def check_mask(q, k, v, mask, route, *, causal=False) -> np.ndarray:
+    """The gradients for q, k, v and an added mask; all within their bounds."""
+    check(q, k, v, route, mask, causal=causal)
+    options = {"is_causal": causal, "enable_gqa": True, **route}
+    factor = float(np.float32(q.shape[-1] ** -0.5))
+    known = truth(q, k, v, mask, factor, causal, pk.dtypes.as_dtype(q.dtype))
+    out, lse = attention(q, k, v, mask, scale=factor, return_lse=True, **options)
+    grad = rand(out.shape, pk.dtypes.as_dtype(q.dtype), 7)
+    found = mask_gradient(grad, q, k, v, out, lse, mask, scale=factor, **options)
+    own = pk.dtypes.as_dtype(mask.dtype)
+    assert found.shape == mask.shape
+    assert found.dtype == mask.dtype
+    exact = catalog.exact(grad)
+    limit = mask_gradient_bound(known, exact, mask.shape, own)
+    assert catalog.ratio(found, summed(slopes(known, exact), mask.shape), limit) <= 1
+    return found
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 4, 17, 33), (17, 33), (4, 1, 1), (2, 1, 17, 1), (1, 4, 1, 33), (2, 1, 1, 33), (1,)], ids=str
+)
+def test_gradient_for_an_added_mask(shape, route) -> None:
+    check_mask(*inputs(2, 4, 2, 17, 33, 8, 5), rand(shape, seed=5), route)
+
+
+def test_gradient_for_masks_of_other_kinds(route) -> None:
+    q, k, v = inputs(2, 2, 2, 70, 65, 8, 8)
+    check_mask(q, k, v, rand((70, 65), seed=5), route, causal=True)
+    padding = np.where(np.arange(65) < 20, 0, -np.inf).astype(np.float32)
+    assert (check_mask(q, k, v, padding, route)[20:] == 0).all()  # masked out: no slope there
+    check_mask(q, k, v, rand((65, 70), seed=5).T, route)
+    half = inputs(1, 2, 1, 19, 33, 16, 16, pk.float16)
+    check_mask(*half, rand((19, 33), pk.float16, 5), route)
+    check_mask(q, k, v, rand((1, 65), seed=5) * 100, route)  # exp() of the mask alone is inf
+    swapped = [np.stack([x, x]).swapaxes(0, 1) for x in (q, k, v)]  # leading axes that do not merge
+    out, lse = attention(*swapped, rand((70, 1), seed=3), return_lse=True, **route)
+    both = mask_gradient(out, *swapped, out, lse, rand((70, 1), seed=3), **route)
+    out, lse = attention(q, k, v, rand((70, 1), seed=3), return_lse=True, **route)
+    once = mask_gradient(out, q, k, v, out, lse, rand((70, 1), seed=3), **route)
+    assert np.allclose(both, 2 * once, atol=1e-4)
+
+
+def test_gradient_for_a_mask_of_nothing(route) -> None:
+    q, k, v = inputs(1, 2, 2, 5, 0, 4, 3)
+    out, lse = attention(q, k, v, return_lse=True, **route)
+    assert mask_gradient(out, q, k, v, out, lse, np.ones((5, 1), np.float32), **route).tolist() == [[0]] * 5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("features", [128, 256])
+def test_gradients_of_many_features_fit_a_small_gpu(dtype, features) -> None:
+    """32 KiB of local memory: smaller tiles are chosen."""
+    x, sums = pk.TensorSpec(4, dtype), pk.TensorSpec(3, "float32")
+    sides = {"HEAD": features, "VALUE": features}
+    given, target = (x, x, x, x, x, sums, sums), {"backend": "opencl", "target": "opencl-gpu"}
+    assert family.query_kernel.source(*given, x, 1.0, **sides, **target)
+    assert family.key_kernel.source(*given, x, x, 1.0, **sides, **target)
+    assert family.mask_kernel.source(*given, pk.TensorSpec(4, "float32"), 1.0, **sides, **target)
+    assert family.delta_kernel.source(x, x, sums, VALUE=features, **target)
 
 
 def test_views_are_not_copied(route) -> None:
@@ -181,6 +249,8 @@ Q, K, V = inputs(1, 4, 2, 5, 6, 8, 8)
         (lambda: attention(Q, K, V, np.ones((5, 6), int), enable_gqa=True), errors.ArgumentDTypeError, "attn_mask: expected bool"),
         (lambda: attention(Q, K, V, out=Q[:, :2], enable_gqa=True), errors.ArgumentShapeError, "out: expected shape (1, 4, 5, 8)"),
         (lambda: backward(Q[:, :2], Q, K, V, Q, Q[..., 0], enable_gqa=True), errors.ArgumentShapeError, "grad: expected shape"),
+        (lambda: mask_gradient(Q, Q, K, V, Q, Q[..., 0], np.ones((5, 6), np.bool_), enable_gqa=True), errors.ArgumentDTypeError, "attn_mask: expected float32"),
+        (lambda: mask_gradient(Q, Q, K, V, Q, Q[..., 0], rand((5, 7)), enable_gqa=True), errors.ArgumentShapeError, "attn_mask: expected a shape"),
         (lambda: backward(Q, Q, K, V, Q, Q, enable_gqa=True), errors.ArgumentShapeError, "lse: expected shape (1, 4, 5)"),
     ],
 )  # fmt: skip

@@ -347,6 +347,15 @@ def test_every_operator_gives_what_its_function_gives(name, ran, monkeypatch):
             assert _outcome(op, args, sample.kwargs) == want, sample.label
 
 
+@pytest.mark.parametrize("wrap", [lambda x: x, torch.from_numpy], ids=["numpy", "torch"])
+def test_more_dimensions_than_a_launch_takes_are_left_to_the_host_function(ran, wrap):
+    for _ in range(5):
+        x = sample(2, 1, 3, 1, 2, 1, 2)
+        np.testing.assert_allclose(np.asarray(pk.ops.exp(wrap(x))), np.exp(x), rtol=1e-6)
+        np.testing.assert_allclose(np.asarray(pk.ops.sum(wrap(x), axis=2)), x.sum(2), rtol=1e-5, atol=1e-6)
+    assert not ran
+
+
 def test_the_number_of_signatures_is_bounded(monkeypatch):
     monkeypatch.setattr("portkernel.ops.replay._SIGNATURES", 3)
     with pk.use(backend="numpy"):

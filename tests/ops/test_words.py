@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import portkernel as pk
-from portkernel.errors import ArgumentDTypeError, ArgumentError, ArgumentShapeError, NoDeviceError
+from portkernel.errors import ArgumentDTypeError, ArgumentError, ArgumentShapeError, ArgumentTypeError, NoDeviceError
 
 X = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
 PLACES = np.array([[0, 2], [1, 1]])
@@ -117,6 +118,25 @@ def test_errors_from_below_are_named_by_the_operator() -> None:
         pk.ops.astype(X, "complex64")
     with pytest.raises(ArgumentShapeError, match=r"^sum\(\): axis: expected none of an array without dimensions"):
         pk.ops.sum(np.asarray(1.0, np.float32), axis=0)
+
+
+@pytest.mark.parametrize("value", [None, "no", np.array([1, 2]), torch.ones(2)], ids=["None", "str", "array", "tensor"])
+def test_switches_and_names_are_what_they_should_be(value: Any) -> None:
+    with pytest.raises(ArgumentTypeError, match=r"^sum\(\): keepdims: expected True or False"):
+        pk.ops.sum(X, keepdims=value)
+    q = X[None]
+    with pytest.raises(
+        ArgumentTypeError, match=r"^scaled_dot_product_attention\(\): enable_gqa: expected True or False"
+    ):
+        pk.ops.scaled_dot_product_attention(q, q, q, enable_gqa=value)
+    if not isinstance(value, str):
+        with pytest.raises(ArgumentTypeError, match=r"^linear\(\): activation: expected a name or a function"):
+            pk.ops.linear(X, X, activation=value)
+        with pytest.raises(ArgumentTypeError, match=r"^matmul\(\): precision: expected a name"):
+            pk.ops.matmul(X, X.T, precision=value)
+    if not isinstance(value, type(None)):
+        with pytest.raises(ArgumentDTypeError, match=r"^matmul\(\): expected a dtype"):
+            pk.ops.matmul(X, X.T, dtype=value)
 
 
 def test_an_unknown_device_is_named_by_the_operator() -> None:

@@ -45,15 +45,15 @@ def print_report(report: Report, out: Console, details: bool = False) -> None:
     out.print(_details(report) if details else _overview(report))
     for line in legend(report):
         out.print(f"[dim]{escape(line)}[/]")
-    judged = JUDGED if any(column.kind == "profile" for column in report.columns) else ()
+    static = any(column.kind == "profile" for column in report.columns)
+    judged = JUDGED if static else ()
     for (state, reason), cells in reasons(report.cells, (*WORST, *judged)).items():
         if not reason:
             continue
         out.print(f"[{STYLE[state]}]{state.value}[/] {escape(names_of(cells))}: {escape(reason)}")
     for name, found in report.missing.items():
-        line = f"{name}: not measured on a device here: {found['why']}" + (
-            f" ({found['hint']})" if found["hint"] else ""
-        )
+        where = "" if static else "not measured on a device here: "
+        line = f"{name}: {where}{found['why']}" + (f" ({found['hint']})" if found["hint"] else "")
         out.print(f"[dim]{escape(line)}[/]")
     _print_probes(report, out)
     out.print(_shares(report))

@@ -78,13 +78,18 @@ def percentage_text(share: Percentage) -> str:
 def legend(report: Report) -> list[str]:
     """What the states that occur mean, and what the numbers are."""
     present = {cell.state for cell in report.cells}
-    return [
-        *(f"{state.value}: {MEANING[state]}." for state in State if state in present),
-        "error: the largest over the cases tried, as a multiple of the bound that the operator states (float64 reference); "
-        "at most 1 passes, exact means equal.",
-        "time: the median call of the first case, small enough that it is mostly what a call costs; ratio: that time divided "
-        "by the peer's for the same call in the same process (below 1 is faster).",
-    ]
+    lines = [f"{state.value}: {MEANING[state]}." for state in State if state in present]
+    if any(cell.outcome.errors for cell in report.cells):
+        lines.append(
+            "error: the largest over the cases tried, as a multiple of the bound that the operator states (float64 reference); "
+            "at most 1 passes, exact means equal."
+        )
+    if any(cell.outcome.seconds for cell in report.cells):
+        lines.append(
+            "time: the median call of the first case, small enough that it is mostly what a call costs; ratio: that time "
+            "divided by the peer's for the same call in the same process (below 1 is faster)."
+        )
+    return lines
 
 
 def reasons(cells: Iterable[Cell], states: Sequence[State] = REASONED) -> dict[tuple[State, str], list[Cell]]:

@@ -120,8 +120,8 @@ def gradient(name: str, keeps: str, constant: tuple[int, ...] = ()) -> Callable[
     """The decorated function is the backward pass of the operator ``name``.
 
     It is called with ``wanted`` (which arguments need a gradient, in order), the gradients of the results, and what
-    ``keeps`` names: arguments, ``result`` (or ``result0`` …), and shapes (``x.shape``, of a list ``arrays.shapes``). It gives the gradients of the first
-    arguments in order, None for those not wanted; what it calls are operators of this library, so that it can be traced,
+    ``keeps`` names: arguments, ``result`` (or ``result0`` …), and shapes (``x.shape``, of a list ``arrays.shapes``). It
+    gives the gradients of the first arguments in order, None for those not wanted; what it calls are operators of this library, so that it can be traced,
     compiled, and differentiated where they can. ``constant`` numbers the results that have no gradient.
     """
     custom = CUSTOM[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -97,7 +98,21 @@ def _define_curves() -> None:
     _curve("elu", _bound(slopes.elu_of), _bound(slopes.elu), "x", ", float alpha=1.0")
     _curve("hardtanh", _bound(tiles.hardtanh), _bound(tiles.hardtanh_backward), "x",
            ", float min_val=-1.0, float max_val=1.0")  # fmt: skip
+    _curve("clamp", _clamp, _clamp_gradient, "x", ", Scalar? min=None, Scalar? max=None")
     _curve("gelu", _gelu, _gelu_gradient, "x", ", str approximate='none'")
+
+
+def _clamp(x: Any, low: Any, high: Any) -> Bound:
+    if low is None and high is None:
+        raise ArgumentError("clamp(): min: expected min, max, or both, got neither")
+    if low is None:
+        return Bound(tiles.minimum, (x, high))
+    return Bound(tiles.maximum, (x, low)) if high is None else Bound(tiles.clamp, (x, low, high))
+
+
+def _clamp_gradient(grad: Any, x: Any, low: Any, high: Any) -> Bound:
+    limits = -math.inf if low is None else float(low), math.inf if high is None else float(high)
+    return Bound(slopes.clamp, (grad, x, *limits))
 
 
 def _gelu(x: Any, approximate: str) -> Bound:
@@ -163,7 +178,8 @@ def _define_pairs() -> None:
     ):
         for name in words.split():
             policy = WIDE if name == "power" else WIDEST if name == "arctan2" else ""
-            define(f"{name}(Tensor x, Tensor y) -> Tensor", _bound(getattr(tiles, name), kind), policy)
+            named = "Tensor y, Tensor x" if name == "arctan2" else "Tensor x, Tensor y"
+            define(f"{name}({named}) -> Tensor", _bound(getattr(tiles, name), kind), policy)
     for name in ["maximum", "minimum", "power", "power_exponent", "arctan2"]:
         define(f"{name}_gradient(Tensor grad, Tensor x, Tensor y) -> Tensor", _bound(getattr(slopes, name)))
         once_only(f"{name}_gradient")
@@ -215,6 +231,14 @@ def _divide_gradient(wanted: Any, grad: Tensor, x: Any, y: Tensor, q: Tensor) ->
     return _shared(wanted, x, y.shape, lambda: part, lambda: call("negative", call("multiply", part, q)))
 
 
+@gradient("remainder", "x y")
+def _remainder_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
+    def dy() -> Any:
+        return call("negative", call("multiply", grad, call("floor", call("divide", x, y))))
+
+    return _shared(wanted, x.shape, y.shape, lambda: grad, dy)
+
+
 @gradient("maximum", "x y")
 def _maximum_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
     return _shared(wanted, x.shape, y.shape, lambda: call("maximum_gradient", grad, x, y),
@@ -233,7 +257,7 @@ def _power_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
                    lambda: call("power_exponent_gradient", grad, x, y))  # fmt: skip
 
 
-@gradient("arctan2", "x y")
+@gradient("arctan2", "y x")
 def _arctan2_gradient(wanted: Any, grad: Tensor, y: Tensor, x: Tensor) -> Any:
     return _shared(wanted, y.shape, x.shape, lambda: call("arctan2_gradient", grad, y, x),
                    lambda: call("negative", call("arctan2_gradient", grad, x, y)))  # fmt: skip

@@ -110,6 +110,10 @@ def hardswish(g: Tile, x: Tile) -> Tile:
     return pk.where(x <= -3, 0, pk.where(x >= 3, g, g * (x / 3 + 0.5)))
 
 
+def clamp(g: Tile, x: Tile, low: Tile, high: Tile) -> Tile:
+    return pk.where(pk.logical_and(x >= low, x <= high), g, 0)
+
+
 def elu(g: Tile, x: Tile, alpha: Tile) -> Tile:
     return pk.where(x > 0, g, g * alpha * pk.exp(pk.minimum(x, 0)))
 
