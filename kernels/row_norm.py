@@ -16,6 +16,26 @@ from .programs import line_of, part_of
 from .softmax import WHOLE, row_tile, working
 
 
+def part(x, at, BM, BN, wide):
+    """BM rows by BN columns of x ``(K0, R0, K1, R1)``, in ``wide``."""
+    return pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+
+
+def inside(x, k, BN):
+    """Which of the columns of tile k x has."""
+    return (pk.arange(BN) < pk.astype(pk.minimum(x.shape[3] - k * BN, BN), pk.int32))[None, :]
+
+
+def mean_of(x, i, b, BM, BN, wide):
+    """The means of BM rows over R0 and R1."""
+    tiles = pk.cdiv(x.shape[3], BN)
+    acc = pk.zeros((BM, BN), wide)
+    for t in range(x.shape[1] * tiles):
+        row, k = place(t, x, tiles)
+        acc = acc + part(x, (b, row, i, k), BM, BN, wide)
+    return acc.sum(axis=1) / pk.astype(x.shape[1] * x.shape[3], wide)
+
+
 @pk.kernel
 def norm_row(
     x,
@@ -35,16 +55,16 @@ def norm_row(
     wide = working(x.dtype)
     at = (b, 0, i, 0)
     count = pk.astype(x.shape[3], wide)
-    v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+    v = part(x, at, BM, BN, wide)
     if not RMS:
         v = v - (v.sum(axis=1) / count)[:, None]
         if not FULL:
             v = pk.where((pk.arange(BN) < pk.astype(x.shape[3], pk.int32))[None, :], v, 0.0)
     y = v * (1.0 / pk.sqrt((v * v).sum(axis=1) / count + pk.astype(eps, wide)))[:, None]
     if WEIGHT:
-        y = y * pk.load(weight, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+        y = y * part(weight, at, BM, BN, wide)
     if BIAS:
-        y = y + pk.load(bias, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+        y = y + part(bias, at, BM, BN, wide)
     pk.store(out, at, y.astype(out.dtype).reshape((1, 1, BM, BN)))
 
 
@@ -71,29 +91,22 @@ def norm_rows(
     wide = working(x.dtype)
     tiles = pk.cdiv(x.shape[3], BN)
     count = pk.astype(x.shape[1] * x.shape[3], wide)
-    mean = pk.zeros((BM,), wide)
-    if not RMS:
-        acc = pk.zeros((BM, BN), wide)
-        for t in range(x.shape[1] * tiles):
-            row, k = place(t, x, tiles)
-            acc = acc + pk.load(x, (b, row, i, k), (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        mean = acc.sum(axis=1) / count
+    mean = pk.zeros((BM,), wide) if RMS else mean_of(x, i, b, BM, BN, wide)
     square = pk.zeros((BM, BN), wide)
     for t in range(x.shape[1] * tiles):
         row, k = place(t, x, tiles)
-        v = pk.load(x, (b, row, i, k), (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        inside = (pk.arange(BN) < pk.astype(pk.minimum(x.shape[3] - k * BN, BN), pk.int32))[None, :]
-        v = pk.where(inside, v - mean[:, None], 0.0)
+        v = part(x, (b, row, i, k), BM, BN, wide)
+        v = pk.where(inside(x, k, BN), v - mean[:, None], 0.0)
         square = square + v * v
     scale = 1.0 / pk.sqrt(square.sum(axis=1) / count + pk.astype(eps, wide))
     for t in range(x.shape[1] * tiles):
         row, k = place(t, x, tiles)
         at = (b, row, i, k)
-        y = (pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide) - mean[:, None]) * scale[:, None]
+        y = (part(x, at, BM, BN, wide) - mean[:, None]) * scale[:, None]
         if WEIGHT:
-            y = y * pk.load(weight, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+            y = y * part(weight, at, BM, BN, wide)
         if BIAS:
-            y = y + pk.load(bias, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+            y = y + part(bias, at, BM, BN, wide)
         pk.store(out, at, y.astype(out.dtype).reshape((1, 1, BM, BN)))
 
 
@@ -120,25 +133,18 @@ def norm_gradient_rows(
     wide = working(x.dtype)
     tiles = pk.cdiv(x.shape[3], BN)
     count = pk.astype(x.shape[1] * x.shape[3], wide)
-    mean = pk.zeros((BM,), wide)
-    if not RMS:
-        acc = pk.zeros((BM, BN), wide)
-        for t in range(x.shape[1] * tiles):
-            row, k = place(t, x, tiles)
-            acc = acc + pk.load(x, (b, row, i, k), (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        mean = acc.sum(axis=1) / count
+    mean = pk.zeros((BM,), wide) if RMS else mean_of(x, i, b, BM, BN, wide)
     square = pk.zeros((BM, BN), wide)
     first = pk.zeros((BM, BN), wide)
     second = pk.zeros((BM, BN), wide)
     for t in range(x.shape[1] * tiles):
         row, k = place(t, x, tiles)
         at = (b, row, i, k)
-        v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        inside = (pk.arange(BN) < pk.astype(pk.minimum(x.shape[3] - k * BN, BN), pk.int32))[None, :]
-        v = pk.where(inside, v - mean[:, None], 0.0)
-        g = pk.load(grad, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+        v = part(x, at, BM, BN, wide)
+        v = pk.where(inside(x, k, BN), v - mean[:, None], 0.0)
+        g = part(grad, at, BM, BN, wide)
         if WEIGHT:
-            g = g * pk.load(weight, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+            g = g * part(weight, at, BM, BN, wide)
         square = square + v * v
         first = first + g
         second = second + g * v
@@ -148,10 +154,10 @@ def norm_gradient_rows(
     for t in range(x.shape[1] * tiles):
         row, k = place(t, x, tiles)
         at = (b, row, i, k)
-        v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide) - mean[:, None]
-        g = pk.load(grad, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+        v = part(x, at, BM, BN, wide) - mean[:, None]
+        g = part(grad, at, BM, BN, wide)
         if WEIGHT:
-            g = g * pk.load(weight, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+            g = g * part(weight, at, BM, BN, wide)
         if not RMS:
             g = g - level[:, None]
         dx = (g - v * slope[:, None]) * scale[:, None]
@@ -184,11 +190,11 @@ def weight_gradient(
     for t in range(s * share, pk.minimum((s + 1) * share, x.shape[1] * tiles)):
         row, k = place(t, x, tiles)
         at = (b, row, i, k)
-        g = pk.load(grad, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        v = pk.load(x, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
-        v = v - pk.load(mean, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+        g = part(grad, at, BM, BN, wide)
+        v = part(x, at, BM, BN, wide)
+        v = v - part(mean, at, BM, BN, wide)
         of_bias = of_bias + g
-        of_weight = of_weight + g * v * pk.load(scale, at, (1, 1, BM, BN)).reshape((BM, BN)).astype(wide)
+        of_weight = of_weight + g * v * part(scale, at, BM, BN, wide)
     pk.store(weight_out, (b, i, s), of_weight.sum(axis=1).astype(weight_out.dtype).reshape((1, BM, 1)))
     pk.store(bias_out, (b, i, s), of_bias.sum(axis=1).astype(bias_out.dtype).reshape((1, BM, 1)))
 

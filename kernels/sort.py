@@ -18,6 +18,8 @@ from .programs import split, tile_of
 
 RUN = 32
 """Elements that are ranked among each other at first; runs are merged from there."""
+FEW = 64
+"""So many best ones are kept of each run; more are taken from the sorted axis."""
 
 
 def precedes(a, b, descending):
@@ -95,6 +97,79 @@ def merge_runs(
     pk.scatter(to_places, to, pk.gather(places, (row, at)), mask=real)
 
 
+@pk.kernel
+def best_of_runs(
+    x,
+    origins,
+    values,
+    places,
+    keep,
+    DESCENDING: pk.constexpr[bool] = False,
+    CARRIED: pk.constexpr[bool] = False,
+    ROWS: pk.constexpr[int] = 4,
+    WIDTH: pk.constexpr[int] = RUN,
+):
+    """The first ``keep`` of each run of WIDTH elements of x ``(K0, K1, N)``, any strides, in order, side by side in values.
+
+    values and places are ``(K0, K1, cdiv(N, WIDTH)·keep)``, or shorter where the last run has fewer. Ranked as in
+    ``rank_runs``, RUN elements at a time. With CARRIED the place of an element is what origins, of x's shape, says.
+    """
+    a, i, j = tile_of(x, ROWS, WIDTH)
+    v = pk.load(x, (a, i, j), (1, ROWS, WIDTH)).reshape((ROWS, WIDTH))
+    lane, row = pk.arange(WIDTH), i * ROWS + pk.arange(ROWS)
+    before = pk.zeros((ROWS, WIDTH), pk.int32)
+    for part in range(WIDTH // RUN):
+        k = j * (WIDTH // RUN) + part
+        mine, other = v[:, :, None], pk.load(x, (a, i, k), (1, ROWS, RUN)).reshape((ROWS, 1, RUN))
+        first = precedes(other, mine, DESCENDING)
+        earlier = (part * RUN + pk.arange(RUN))[None, :] < lane[:, None]
+        tie = ~first & ~precedes(mine, other, DESCENDING) & earlier[None, :, :]
+        real = (k * RUN + pk.arange(RUN) < x.shape[2])[None, None, :]
+        before = before + ((first | tie) & real).astype(pk.int32).sum(axis=2, dtype=pk.int32)
+    to = (pk.full((ROWS, WIDTH), a), row[:, None], j * keep + before)
+    mask = (row < x.shape[1])[:, None] & (j * WIDTH + lane < x.shape[2])[None, :] & (before < keep)
+    pk.scatter(values, to, v, mask=mask)
+    if CARRIED:
+        origin = pk.load(origins, (a, i, j), (1, ROWS, WIDTH)).reshape((ROWS, WIDTH))
+    else:
+        origin = pk.broadcast_to((j * WIDTH + lane).astype(pk.int64)[None, :], (ROWS, WIDTH))
+    pk.scatter(places, to, origin, mask=mask)
+
+
+def _lines(where: str, x: Array, at: int, route: dict[str, Any]) -> tuple[Array, list[int]]:
+    """x as ``(K0, K1, N)`` with the axis ``at`` last, copied where it must be; and the order of the axes in it."""
+    order = [*(i for i in range(len(x.shape)) if i != at), at]
+    shape = tuple(int(n) for n in x.shape)
+    # Rows are those of row-major results: only what merges like them is read where it lies.
+    like = view(empty(x, (math.prod(shape),), dtype_of(where, x)), shape, row_major(shape, order))
+    found = lines([like, x], at)
+    if found is None:
+        found = lines([like, contiguous(x, order, **route)], at)
+        assert found is not None
+    return found[1], order
+
+
+def _best(where: str, x: Array, k: int, at: int, descending: bool, route: dict[str, Any]) -> tuple[Array, Array]:
+    """The first k along ``at``, and their places: the best of each run, then the best of those, and so on."""
+    source, order = _lines(where, x, at, route)
+    dtype, width = dtype_of(where, x), max(RUN, pk.next_power_of_2(2 * k))
+    rows, origins = max(1, 4 * RUN // width), source
+    while True:
+        k0, k1, n = (int(s) for s in source.shape)
+        kept = n // width * k + min(n % width, k)
+        values, places = (empty(x, (k0, k1, kept), d) for d in (dtype, pk.int64))
+        best_of_runs[(pk.cdiv(n, width) * pk.cdiv(k1, rows) * k0,)](
+            source, origins, values, places, k,
+            DESCENDING=descending, CARRIED=origins is not source, ROWS=rows, WIDTH=width, **route,
+        )  # fmt: skip
+        if n <= width:
+            break
+        source, origins = values, places
+    shape = tuple(k if i == at else int(n) for i, n in enumerate(x.shape))
+    steps = row_major(shape, order)
+    return view(values, shape, steps), view(places, shape, steps)
+
+
 def _sorted(where: str, x: Array, axis: int, descending: bool, route: dict[str, Any]) -> tuple[Array, Array, int]:
     """Values and places of shape ``(K0, K1, N)`` in the order of x's memory, as arrays of x's shape; and the axis."""
     dtype = dtype_of(f"{where}: x", x, DTYPES)
@@ -152,7 +227,8 @@ def topk(
 ) -> tuple[Array, Array]:
     """``torch.topk``: the k largest (or smallest) along ``axis``, in order, and their int64 indices.
 
-    Of equals, the first; NaN is the largest. Raises ArgumentShapeError unless ``0 <= k <= N``.
+    Of equals, the first; NaN is the largest. Exact. Up to k = 64, the best k of each run of 2·k elements or more are kept,
+    round by round; the whole axis is sorted for a larger k. Raises ArgumentShapeError unless ``0 <= k <= N``.
     """
     where, route = "topk()", {"backend": backend, "device": device}
     dtype_of(f"{where}: x", x, DTYPES)
@@ -160,7 +236,10 @@ def topk(
     k = integer(f"{where}: k", k)
     if not 0 <= k <= int(x.shape[at]):
         raise ArgumentShapeError(f"{where}: k: expected 0 to {int(x.shape[at])}, got {k}")
-    values, places, _ = _sorted(where, x, axis, largest, route)
+    if 0 < k <= FEW and math.prod(int(n) for n in x.shape):
+        values, places = _best(where, x, k, at, largest, route)
+    else:
+        values, places, _ = _sorted(where, x, axis, largest, route)
     cut = (slice(None),) * at + (slice(0, k),)
     shape = tuple(k if i == at else int(n) for i, n in enumerate(x.shape))
     outs = []
@@ -187,6 +266,27 @@ def _case(m: int, n: int, layout: str = ""):
     return make
 
 
+def _best_case(m: int, n: int, width: int, keep: int, largest: bool = False):
+    def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
+        x = sample(rng, (m, n), dtype)
+        key = -exact(x) if largest else exact(x)
+        order = np.stack([np.concatenate([lo + np.argsort(r[lo : lo + width], kind="stable")[:keep] for lo in range(0, n, width)]) for r in key])  # fmt: skip
+        count = order.shape[1]
+        return Problem(
+            args={
+                "x": x[None], "keep": keep, "origins": np.zeros((1, 1, 1), np.int64),
+                "values": poison((1, m, count), dtype), "places": poison((1, m, count), pk.int64),
+            },
+            grid=lambda meta: (pk.cdiv(n, width) * m,),
+            constants={"DESCENDING": largest, "ROWS": 1, "WIDTH": width},
+            outputs=("values", "places"),
+            reference=lambda: {"values": np.take_along_axis(exact(x), order, 1)[None], "places": order[None]},
+            bound=lambda: {"values": np.zeros((1, m, count)), "places": np.zeros((1, m, count))},
+        )  # fmt: skip
+
+    return make
+
+
 ENTRIES = (
     Entry(
         "rank_runs",
@@ -196,6 +296,16 @@ ENTRIES = (
             Case("50×200", _case(50, 200)),
             Case("1×1", _case(1, 1)),
             Case("7×65, first axis", _case(7, 65, "first axis")),
+        ),
+    ),
+    Entry(
+        "best_of_runs",
+        best_of_runs,
+        (pk.float32, pk.int8),
+        (
+            Case("20×300, 5 of 32", _best_case(20, 300, 32, 5)),
+            Case("1×1", _best_case(1, 1, 32, 1)),
+            Case("3×200, the largest 40 of 128", _best_case(3, 200, 128, 40, True)),
         ),
     ),
 )

@@ -7,9 +7,9 @@ import numpy as np
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, sample
 
-from .backward import key_kernel, query_kernel
+from .backward import key_kernel, mask_kernel, query_kernel
 from .forward import attention_kernel
-from .reference import Truth, bounds, gradient_bounds, gradients, truth
+from .reference import Truth, bounds, gradient_bounds, gradients, mask_gradient_bound, slopes, summed, truth
 
 Sizes = tuple[int, int, int, int, int, int, int]
 """Images, heads, heads of keys, queries, keys, features, features of values."""
@@ -78,6 +78,32 @@ def _backward(which: str, sizes: Sizes, *, masking: str = "none", causal: bool =
     return make
 
 
+def _mask(sizes: Sizes, shape: tuple[int, int, int, int], *, causal: bool = False):
+    def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
+        b, h, g, s, t, d, e = sizes
+        q, k, v = (sample(rng, shape, dtype) for shape in ((b, h, s, d), (b, g, t, d), (b, g, t, e)))
+        own, grad = sample(rng, shape, dtype), sample(rng, (b, h, s, e), dtype)
+        scale = float(np.float32(d**-0.5))
+        found = truth(q, k, v, own, scale, causal, dtype)
+        wide = found.wide
+        delta = (exact(grad) * exact(found.out.astype(dtype.np))).sum(axis=-1).astype(wide.np)
+        axes = ("m" if shape[2] == s else "") + ("n" if shape[3] == t else "")
+        _, _, rows, cols = shape
+        return Problem(
+            args={
+                "grad": grad, "q": q, "k": k, "v": v, "mask": np.broadcast_to(own, (b, h, rows, cols)), "scale": scale,
+                "lse": found.lse.astype(wide.np), "delta": delta, "dmask": np.zeros(shape, wide.np),
+            },
+            grid=lambda meta: (shape[0] * shape[1] * pk.cdiv(rows, meta["BM"]) * pk.cdiv(cols, meta["BN"]),),
+            constants={"HEAD": d, "VALUE": e, "CAUSAL": causal, "AXES": axes},
+            outputs=("dmask",),
+            reference=lambda: {"dmask": summed(slopes(found, exact(grad)), shape)},
+            bound=lambda: {"dmask": mask_gradient_bound(found, exact(grad), shape, wide)},
+        )  # fmt: skip
+
+    return make
+
+
 def _gradient(which: str, kernel) -> Entry:
     cases = (
         Case("2×64, 16 wide", _backward(which, (1, 2, 2, 64, 64, 16, 16))),
@@ -103,4 +129,15 @@ ENTRIES = (
     ),
     _gradient("query", query_kernel),
     _gradient("key", key_kernel),
+    Entry(
+        "attention_mask_gradient",
+        mask_kernel,
+        (pk.float32, pk.float16),
+        (
+            Case("2×32, 16 wide, shared", _mask((1, 2, 2, 32, 32, 16, 16), (1, 1, 32, 32))),
+            Case("1×1, 1 wide", _mask((1, 1, 1, 1, 1, 1, 1), (1, 1, 1, 1))),
+            Case("4 heads share 2, 19 by 33, for columns", _mask((1, 4, 2, 19, 33, 8, 5), (1, 4, 1, 33))),
+            Case("2×2×21 causal, for rows", _mask((2, 2, 2, 21, 21, 7, 7), (2, 1, 21, 1), causal=True)),
+        ),
+    ),
 )  # fmt: skip

@@ -75,34 +75,33 @@ def scaled_dot_product_attention_backward(
 
 
 def scaled_dot_product_attention_mask_gradient(
-    grad: Any, query: Any, key: Any, value: Any, out: Any, lse: Any, attn_mask: Any, *, is_causal: bool = False,
-    scale: float | None = None, enable_gqa: bool = False, backend: str | None = None, device: str | None = None,
+    grad: Any, query: Any, key: Any, value: Any, result: Any, lse: Any, attn_mask: Any, *, is_causal: bool = False,
+    scale: float | None = None, enable_gqa: bool = False, out: Any = None, backend: str | None = None,
+    device: str | None = None,
 ) -> Any:  # fmt: skip
     """The gradient for a float ``attn_mask``, of its shape and dtype: the slopes of the scores, summed where it repeats.
 
-    Arguments as of :func:`scaled_dot_product_attention_backward`. Only what a mask of this shape holds is stored: one that
+    Arguments as of :func:`scaled_dot_product_attention_backward`, whose ``out`` is ``result`` here. Only what a mask of this shape holds is stored: one that
     heads share takes no matrix for each head. Sums run in a fixed order, in float32 (float64 for float64), and are
     rounded once. Error: see ``reference.mask_gradient_bound``. Raises ArgumentDTypeError for a bool mask, which has none.
     """
     where = "scaled_dot_product_attention_mask_gradient()"
-    shape, dtype = _check_backward(where, grad, query, key, value, out, lse, enable_gqa)
+    shape, dtype = _check_backward(where, grad, query, key, value, result, lse, enable_gqa, "result")
     own = arrays.dtype_of(f"{where}: attn_mask", attn_mask, DTYPES)
     scores = (*shape[:-1], key.shape[-2])
     mask = _mask(where, attn_mask, scores)
     assert mask is not None
     options = {"backend": backend, "device": device}
+    given = arrays.result(where, out, query, tuple(attn_mask.shape), (own,))
     found = fill.zeros(tuple(attn_mask.shape), _wide(dtype), like=query, **options)
     delta = arrays.empty(query, shape[:-1], _wide(dtype))
-    views = [*map(arrays.view, (grad, query, key, value, out)), mask, _mask(where, found, scores)]
+    views = [*map(arrays.view, (grad, query, key, value, result)), mask, _mask(where, found, scores)]
     views += [arrays.view(lse).insert(-1), arrays.view(delta).insert(-1)]
     if 0 not in scores:
         for part in _parts(views):
             _mask_gradient(*part, _scale(where, scale, query), is_causal, options)
-    if own == _wide(dtype):
-        return found
-    rounded = arrays.empty(query, tuple(attn_mask.shape), own)
-    copy_into(rounded, found, **options)
-    return rounded
+    copy_into(given, found, **options)
+    return given
 
 
 # --- checks -------------------------------------------------------------------------------------------------
@@ -141,11 +140,11 @@ def _check(where: str, query: Any, key: Any, value: Any, grouped: bool) -> array
 
 
 def _check_backward(
-    where: str, grad: Any, query: Any, key: Any, value: Any, out: Any, lse: Any, grouped: bool
+    where: str, grad: Any, query: Any, key: Any, value: Any, out: Any, lse: Any, grouped: bool, called: str = "out"
 ) -> tuple[arrays.Shape, pk.DType]:
-    """The shape of the result, and its dtype."""
+    """The shape of the result ``out``, which messages call ``called``, and its dtype."""
     shape, dtype = _check(where, query, key, value, grouped), pk.dtypes.as_dtype(query.dtype)
-    for name, x in (("grad", grad), ("out", out)):
+    for name, x in (("grad", grad), (called, out)):
         arrays.dtype_of(f"{where}: {name}", x, (dtype,))
         if tuple(x.shape) != shape:
             raise ArgumentShapeError(f"{where}: {name}: expected shape {shape}, got {tuple(x.shape)}")

@@ -19,9 +19,24 @@ def lowest(dtype):
     return float("-inf") if dtype.is_float else dtype.min
 
 
-def pixels(out):
-    """How many places out ``(N, C, D, H, W)`` has in each channel."""
-    return out.shape[0] * out.shape[2] * out.shape[3] * out.shape[4]
+def elements_of(out, BM, BN):
+    """Channels, images and three coordinates of the elements of out ``(N, C, D, H, W)`` that this program makes.
+
+    Grid: pixels of out / BN · C / BM.
+    """
+    pixels = out.shape[0] * out.shape[2] * out.shape[3] * out.shape[4]
+    p, k = split(pk.program_id(0), narrow(pk.cdiv(pixels, BN)))
+    return k * BM + pk.arange(BM), *pixel_of(p * BN + pk.arange(BN), out.shape)
+
+
+def extent(x):
+    """D, H and W of x ``(N, C, D, H, W)``."""
+    return narrow(x.shape[2]), narrow(x.shape[3]), narrow(x.shape[4])
+
+
+def at(image, c, z, y, x):
+    """The indices of a tile: channels by pixels."""
+    return image[None, :], c[:, None], z[None, :], y[None, :], x[None, :]
 
 
 @pk.kernel
@@ -45,10 +60,8 @@ def max_pool(
     windows divide x, and KERNEL is the longest. Grid: pixels of out / BN · C / BM.
     """
     wide = working(x.dtype)
-    p, k = split(pk.program_id(0), narrow(pk.cdiv(pixels(out), BN)))
-    image, oz, oy, ox = pixel_of(p * BN + pk.arange(BN), out.shape)
-    c = k * BM + pk.arange(BM)
-    d, h, w = narrow(x.shape[2]), narrow(x.shape[3]), narrow(x.shape[4])
+    c, image, oz, oy, ox = elements_of(out, BM, BN)
+    d, h, w = extent(x)
     z0, z1 = window_of(oz, d, out.shape[2], KERNEL[0], STRIDE[0], FRONT[0], ADAPTIVE)
     y0, y1 = window_of(oy, h, out.shape[3], KERNEL[1], STRIDE[1], FRONT[1], ADAPTIVE)
     x0, x1 = window_of(ox, w, out.shape[4], KERNEL[2], STRIDE[2], FRONT[2], ADAPTIVE)
@@ -61,7 +74,7 @@ def max_pool(
         inside = (z >= 0) & (z < d) & (y >= 0) & (y < h) & (xx >= 0) & (xx < w)
         if ADAPTIVE:
             inside = inside & (z < z1) & (y < y1) & (xx < x1)
-        place = (image[None, :], c[:, None], z[None, :], y[None, :], xx[None, :])
+        place = at(image, c, z, y, xx)
         value = pk.gather(x, place, mask=inside[None, :], pad=lowest(x.dtype)).astype(wide)
         if INDICES:
             better = (where < 0) | (value > best)
@@ -72,7 +85,7 @@ def max_pool(
             where = pk.where(better, ((z * h + y) * w + xx)[None, :], where)
         else:
             best = pk.maximum(best, value)
-    place = (image[None, :], c[:, None], oz[None, :], oy[None, :], ox[None, :])
+    place = at(image, c, oz, oy, ox)
     pk.scatter(out, place, best.astype(out.dtype))
     if INDICES:
         pk.scatter(indices, place, where.astype(indices.dtype))
@@ -99,23 +112,20 @@ def avg_pool(
     Accumulates in float64 for float64, float32 else. Error: γ(K + 4)·(mean of |x|), K elements, then one rounding.
     """
     wide = working(x.dtype)
-    p, k = split(pk.program_id(0), narrow(pk.cdiv(pixels(out), BN)))
-    image, oz, oy, ox = pixel_of(p * BN + pk.arange(BN), out.shape)
-    c = k * BM + pk.arange(BM)
-    d, h, w = narrow(x.shape[2]), narrow(x.shape[3]), narrow(x.shape[4])
+    c, image, oz, oy, ox = elements_of(out, BM, BN)
+    d, h, w = extent(x)
     z0, z1 = window_of(oz, d, out.shape[2], KERNEL[0], STRIDE[0], FRONT[0], ADAPTIVE)
     y0, y1 = window_of(oy, h, out.shape[3], KERNEL[1], STRIDE[1], FRONT[1], ADAPTIVE)
     x0, x1 = window_of(ox, w, out.shape[4], KERNEL[2], STRIDE[2], FRONT[2], ADAPTIVE)
     total = pk.zeros((BM, BN), wide)
     for tap in range(KERNEL[0] * KERNEL[1] * KERNEL[2]):
         z, y, xx = z0 + tap // (KERNEL[1] * KERNEL[2]), y0 + tap // KERNEL[2] % KERNEL[1], x0 + tap % KERNEL[2]
-        place = (image[None, :], c[:, None], z[None, :], y[None, :], xx[None, :])
+        place = at(image, c, z, y, xx)
         total = total + pk.gather(x, place, mask=((z < z1) & (y < y1) & (xx < x1))[None, :]).astype(wide)
     count = covered(z0, z1, d, BEHIND[0], PADDED) * covered(y0, y1, h, BEHIND[1], PADDED)
     count = count * covered(x0, x1, w, BEHIND[2], PADDED)
     count = pk.where(divisor != 0, divisor, count).astype(wide)
-    place = (image[None, :], c[:, None], oz[None, :], oy[None, :], ox[None, :])
-    pk.scatter(out, place, (total / count[None, :]).astype(out.dtype))
+    pk.scatter(out, at(image, c, oz, oy, ox), (total / count[None, :]).astype(out.dtype))
 
 
 @pk.kernel
@@ -137,10 +147,8 @@ def max_pool_gradient(
     K windows, then one rounding.
     """
     wide = working(grad.dtype)
-    p, k = split(pk.program_id(0), narrow(pk.cdiv(pixels(out), BN)))
-    image, z, y, x = pixel_of(p * BN + pk.arange(BN), out.shape)
-    c = k * BM + pk.arange(BM)
-    d, h, w = narrow(out.shape[2]), narrow(out.shape[3]), narrow(out.shape[4])
+    c, image, z, y, x = elements_of(out, BM, BN)
+    d, h, w = extent(out)
     here = ((z * h + y) * w + x).astype(indices.dtype)
     z0 = first_window(z, d, grad.shape[2], STRIDE[0], FRONT[0], WINDOWS[0], ADAPTIVE)
     y0 = first_window(y, h, grad.shape[3], STRIDE[1], FRONT[1], WINDOWS[1], ADAPTIVE)
@@ -148,11 +156,10 @@ def max_pool_gradient(
     total = pk.zeros((BM, BN), wide)
     for step in range(WINDOWS[0] * WINDOWS[1] * WINDOWS[2]):
         oz, oy = z0 + step // (WINDOWS[1] * WINDOWS[2]), y0 + step // WINDOWS[2] % WINDOWS[1]
-        place = (image[None, :], c[:, None], oz[None, :], oy[None, :], (x0 + step % WINDOWS[2])[None, :])
+        place = at(image, c, oz, oy, x0 + step % WINDOWS[2])
         won = pk.gather(indices, place, pad=-1) == here[None, :]
         total = total + pk.gather(grad, place, mask=won).astype(wide)
-    place = (image[None, :], c[:, None], z[None, :], y[None, :], x[None, :])
-    pk.scatter(out, place, total.astype(out.dtype))
+    pk.scatter(out, at(image, c, z, y, x), total.astype(out.dtype))
 
 
 @pk.kernel
@@ -177,10 +184,8 @@ def avg_pool_gradient(
     one rounding.
     """
     wide = working(grad.dtype)
-    p, k = split(pk.program_id(0), narrow(pk.cdiv(pixels(out), BN)))
-    image, z, y, x = pixel_of(p * BN + pk.arange(BN), out.shape)
-    c = k * BM + pk.arange(BM)
-    d, h, w = narrow(out.shape[2]), narrow(out.shape[3]), narrow(out.shape[4])
+    c, image, z, y, x = elements_of(out, BM, BN)
+    d, h, w = extent(out)
     od, oh, ow = grad.shape[2], grad.shape[3], grad.shape[4]
     z0 = first_window(z, d, od, STRIDE[0], FRONT[0], WINDOWS[0], ADAPTIVE)
     y0 = first_window(y, h, oh, STRIDE[1], FRONT[1], WINDOWS[1], ADAPTIVE)
@@ -196,7 +201,6 @@ def avg_pool_gradient(
         count = covered(zs, ze, d, BEHIND[0], PADDED) * covered(ys, ye, h, BEHIND[1], PADDED)
         count = pk.where(divisor != 0, divisor, count * covered(xs, xe, w, BEHIND[2], PADDED))
         count = pk.where(holds, count, 1).astype(wide)
-        place = (image[None, :], c[:, None], oz[None, :], oy[None, :], ox[None, :])
+        place = at(image, c, oz, oy, ox)
         total = total + pk.gather(grad, place, mask=holds[None, :]).astype(wide) / count[None, :]
-    place = (image[None, :], c[:, None], z[None, :], y[None, :], x[None, :])
-    pk.scatter(out, place, total.astype(out.dtype))
+    pk.scatter(out, at(image, c, z, y, x), total.astype(out.dtype))

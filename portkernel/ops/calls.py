@@ -88,10 +88,13 @@ def prepared(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arg
 
 
 def _check_options(op: Operator, given: dict[str, Any]) -> None:
-    """Switches and names: an array, which has no truth value, would fail somewhere within."""
+    """Switches, names and lists of arrays: another kind, as an array without a truth value, would fail somewhere within."""
     for name in op.switches:
         if name in given and not isinstance(given[name], (bool, int, np.bool_)):
             raise ArgumentTypeError(f"{op.name}(): {name}: expected True or False, got {given[name]!r}")
+    for name in op.lists:
+        if name in given and not hasattr(given[name], "__len__"):
+            raise ArgumentTypeError(f"{op.name}(): {name}: expected a sequence of arrays, got {given[name]!r}")
     for name in op.words:
         value = given.get(name, "")
         if not isinstance(value, str) and not (name == "activation" and callable(value)):

@@ -74,6 +74,11 @@ class Operator:
         """The names of the arguments that are names: modes, precisions, activations."""
         return self._annotated("str", "activation")
 
+    @cached_property
+    def lists(self) -> tuple[str, ...]:
+        """The names of the arguments that are sequences of arrays."""
+        return self._annotated("Sequence[Array]", "Sequence[Any]")
+
     def _annotated(self, *kinds: str) -> tuple[str, ...]:
         given = () if self.runs_callers_code else self.signature.parameters.values()
         return tuple(p.name for p in given if p.annotation in kinds or p.name in kinds)

@@ -50,7 +50,7 @@ def scaled_dot_product_attention(
     ``dropout_p`` must be 0: there is no dropout here. All else, ``return_lse`` (which the gradients need) too, as of
     ``portkernel.kernels.attention.scaled_dot_product_attention``.
     """
-    if dropout_p != 0:
+    if arrays.number("scaled_dot_product_attention(): dropout_p", dropout_p) != 0:
         raise ArgumentError(
             f"scaled_dot_product_attention(): dropout_p: expected 0, got {dropout_p!r}",
             hint="attention has no dropout here: drop weights before it, or evaluate the model",

@@ -59,6 +59,8 @@ def transpose(
     seen = _view(where, x)
     order = tuple(reversed(range(seen.ndim)))
     if axes is not None:
+        if not hasattr(axes, "__iter__"):
+            raise ArgumentTypeError(f"{where}: axes: expected a sequence of integers, got {axes!r}")
         order = tuple(_from_0(where, "axes", a, seen.ndim) for a in axes)
     if sorted(order) != list(range(seen.ndim)):
         raise ArgumentShapeError(f"{where}: axes: expected each of {seen.ndim} axes once, got {axes}")

@@ -99,6 +99,34 @@ def test_long_sorts_and_topk(backend: str, dtype: str) -> None:
     assert np.array_equal(least, np.sort(x.T, 0)[:3], equal_nan=dtype.startswith("float"))
 
 
+@pytest.mark.parametrize(
+    ("n", "k", "dtype"),
+    [
+        *((n, k, "float32") for n, k in ((1, 1), (31, 31), (1000, 1), (4097, 33), (700, 64), (300, 65))),
+        *((1000, 17, dtype) for dtype in ("int32", "float16", "bool")),
+    ],
+)
+@pytest.mark.parametrize("backend", ["numpy", "opencl"])
+def test_topk_is_the_beginning_of_the_stable_sort(backend: str, dtype: str, n: int, k: int) -> None:
+    x = np.random.default_rng(n).integers(0, 2 if dtype == "bool" else 50, (2, n, 2)).astype(dtype)
+    if dtype.startswith("float"):
+        x[1, ::7], x[0, n // 2] = np.nan, -np.inf
+    for given in (x, x[:, ::-1]):
+        for largest in (True, False):
+            values, places = sorts.sort(given, 1, largest, backend=backend)
+            top, where = sorts.topk(given, k, 1, largest, backend=backend)
+            assert np.array_equal(where, places[:, :k])
+            assert np.array_equal(top, values[:, :k], equal_nan=dtype.startswith("float"))
+
+
+def test_topk_of_few_does_not_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the whole axis is merged."""
+    monkeypatch.setattr(sorts, "merge_runs", None)
+    top, where = sorts.topk(np.arange(5000.0).reshape(1, -1), 3, backend="numpy")
+    assert top.tolist() == [[4999.0, 4998.0, 4997.0]]
+    assert where.tolist() == [[4999, 4998, 4997]]
+
+
 def test_refusals_of_sorts() -> None:
     with pytest.raises(ArgumentShapeError, match=r"topk\(\): k"):
         sorts.topk(np.ones((2, 3), np.float32), 4)

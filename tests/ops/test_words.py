@@ -139,6 +139,22 @@ def test_switches_and_names_are_what_they_should_be(value: Any) -> None:
             pk.ops.matmul(X, X.T, dtype=value)
 
 
+@pytest.mark.parametrize("name", ["concatenate", "stack", "cat"])
+def test_lists_of_arrays_are_lists(name: str) -> None:
+    with pytest.raises(
+        ArgumentTypeError, match=rf"^{name}\(\): (arrays|tensors): expected a sequence of arrays, got None"
+    ):
+        pk.ops.find(name)(None)
+
+
+def test_numbers_that_are_arrays_are_refused() -> None:
+    with pytest.raises(ArgumentTypeError, match=r"^transpose\(\): axes: expected"):
+        pk.ops.transpose(X, 3)
+    q = X[None]
+    with pytest.raises(ArgumentTypeError, match=r"^scaled_dot_product_attention\(\): dropout_p: expected a number"):
+        pk.ops.scaled_dot_product_attention(q, q, q, dropout_p=X)
+
+
 def test_an_unknown_device_is_named_by_the_operator() -> None:
     pytest.importorskip("pyopencl")
     with pytest.raises(NoDeviceError, match=r"^exp\(\): opencl: device: expected a known device, got 'nope'"):

@@ -163,6 +163,22 @@ def _attention_backward(dtype: DType, rng: np.random.Generator) -> Iterator[Samp
         )  # fmt: skip
 
 
+def _attention_mask_gradient(dtype: DType, rng: np.random.Generator) -> Iterator[Sample]:
+    ref = module("attention.reference")
+    for label, operands, options, truth, features in _truths(dtype, rng):
+        mask = options.pop("attn_mask", None)
+        if mask is None or mask.dtype == np.bool_:
+            continue
+        t = truth()
+        grad = sample(rng, t.out.shape, dtype)
+        wide = dtypes.float64 if dtype is dtypes.float64 else dtypes.float32
+        given = (grad, *operands, t.out.astype(dtype.np), t.lse.astype(wide.np), mask)
+        yield sample_of(
+            label, given, options, lambda t=t, grad=grad, mask=mask: ref.summed(ref.slopes(t, exact(grad)), mask.shape),
+            lambda *_, t=t, grad=grad, mask=mask: ref.mask_gradient_bound(t, exact(grad), mask.shape, dtype), features,
+        )  # fmt: skip
+
+
 MAKERS: dict[str, Maker] = {
     "matmul": _matmul,
     "linear": _linear,
@@ -170,4 +186,5 @@ MAKERS: dict[str, Maker] = {
     "matmul_list": _list,
     "scaled_dot_product_attention": _attention,
     "scaled_dot_product_attention_backward": _attention_backward,
+    "scaled_dot_product_attention_mask_gradient": _attention_mask_gradient,
 }
