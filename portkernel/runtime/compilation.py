@@ -11,6 +11,7 @@ from ..backends import Source
 from ..errors import CompilerCrashError, CompilerError
 from ..loc import UNKNOWN
 from . import cache, isolate
+from .ahead import AHEAD
 from .cache import Entry
 from .statistics import COUNTERS
 
@@ -38,16 +39,18 @@ def obtain(
 
     Raises CompilerError with the compiler's log, and CompilerCrashError if the compiler died or hung.
     """
-    said = json.dumps(dict(options), sort_keys=True, default=str)
-    key = cache.key_of(source.text, source.entry, compiler, source.target.arch, said)
+    key = _key(source, compiler, options)
     store = cache.at(settings.cache_dir)
     entry = store.get(key) if store is not None and not fresh else None
     if entry is not None:
         COUNTERS.add("disk_hits")
         return entry
     COUNTERS.add("compilations")
+    begun = None if fresh else AHEAD.take(key)
     try:
-        if settings.isolate and isolate.is_possible():
+        if begun is not None:
+            entry = begun.result()
+        elif settings.isolate and isolate.is_possible():
             entry = isolate.run(job, settings.compile_timeout)
         else:
             entry = local()
@@ -63,6 +66,23 @@ def obtain(
     if store is not None:
         store.put(key, entry)
     return entry
+
+
+def begin(
+    source: Source, compiler: str, options: Mapping[str, object], job: Mapping[str, object], settings: config.Config
+) -> None:
+    """Start to compile ``source`` in a child process, unless the disk has it; :func:`obtain` takes what comes of it."""
+    if not (settings.isolate and isolate.is_possible()):
+        return
+    key = _key(source, compiler, options)
+    store = cache.at(settings.cache_dir)
+    if store is None or store.get(key) is None:
+        AHEAD.begin(key, job, settings.compile_timeout)
+
+
+def _key(source: Source, compiler: str, options: Mapping[str, object]) -> str:
+    said = json.dumps(dict(options), sort_keys=True, default=str)
+    return cache.key_of(source.text, source.entry, compiler, source.target.arch, said)
 
 
 def compiler_error(source: Source, log: str) -> CompilerError:

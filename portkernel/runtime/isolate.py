@@ -168,11 +168,11 @@ _child = Child()
 atexit.register(_child.stop)
 
 
-def run(job: Mapping[str, object], seconds: float) -> Entry:
-    """What the child made of ``job``. Raises :class:`Crashed`, and ``compilation.Refused`` with the compiler's log."""
+def run(job: Mapping[str, object], seconds: float, child: Child = _child) -> Entry:
+    """What ``child`` made of ``job``. Raises :class:`Crashed`, and ``compilation.Refused`` with the compiler's log."""
     from .compilation import Refused
 
-    header, data = _child.run(job, seconds)
+    header, data = child.run(job, seconds)
     if header.get("refused"):
         raise Refused(header["log"])
     if header.get("failed"):

@@ -169,6 +169,16 @@ class Kernel:
         ordered = [typed.refs[n].ptr if n in typed.refs else typed.values[n] for n in plan.names]
         plan.run(grid, ordered, [bound.runtime[n] for n in plan.names])
 
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Start to compile, in another process, what a launch of these arguments needs; nothing is launched.
+
+        The launch then waits for what is not done yet, and raises what the compiler said.
+        """
+        bound = bind(self.name, self.parsed.params, args, kwargs, self.configs)
+        typed = type_arguments(self.name, bound.runtime)
+        with self._lock:
+            self.programs.begin(bound, typed, config.get())
+
     def _under(self, settings: config.Config) -> tuple[config.Config, dict[Key, Plan]]:
         if len(self._hot) >= _SETTINGS_LIMIT:
             self._hot = {}

@@ -15,7 +15,7 @@ from ..ir import Func
 from ..targets import Target
 from . import platforms
 from .arguments import HOST, ArrayRef
-from .compilation import obtain
+from .compilation import begin, obtain
 from .driver import Binary, Device
 from .opencl_build import compile_job, job_for, options_for
 from .opencl_devices import facts, in_place, is_special, select
@@ -104,6 +104,11 @@ class Driver:
                     )
                     return Loaded(self.cl, program, source, handle, outputs(func))
         raise AssertionError("unreachable")
+
+    def begin(self, source: Source, device: Device) -> None:
+        """Start to compile what :meth:`compile` will be asked for."""
+        job = job_for(source.text, device.handle.device)
+        begin(source, _compiler(device.handle.device), job, job, config.get())
 
     def binary(self, source: Source) -> Binary:
         device = select(platforms.all_devices(), config.get().device or "")

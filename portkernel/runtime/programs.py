@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import backends, config
+from ..backends import Source
 from ..errors import ArgumentError, ResourceError
 from ..ir import Func
 from ..lang import Auto
@@ -52,6 +53,8 @@ class Programs:
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self._compiled: dict[tuple[Any, ...], Program] = {}
+        self._emitted: dict[tuple[Any, ...], tuple[Func, Source]] = {}
+        """What :meth:`begin` has begun to compile."""
         self._sizes: dict[tuple[Any, ...], dict[str, int]] = {}
         self._choices: dict[tuple[Any, ...], Candidate | None] = {}
 
@@ -118,23 +121,44 @@ class Programs:
             self._choices[key] = choose(request)
         return self._choices[key]
 
+    def begin(self, bound: Bound, typed: Typed, settings: config.Config) -> None:
+        """Start to compile what a launch needs, where the driver can; not where several configurations compete."""
+        driver, device = route.choose(self.kernel.name, typed.refs, bound.backend, bound.device, settings)
+        start = getattr(driver, "begin", None)
+        if start is None or len(self.kernel.configs) > 1 or settings.tune != "off":
+            return
+        place = _Place(driver, device, target_for(driver, device, settings), settings)
+        candidate = configured(self.kernel.name, bound, next(iter(self.kernel.configs), None))
+        key, constants = self._specialised(typed, candidate, place)
+        if key not in self._compiled and key not in self._emitted:
+            self._emitted[key] = self._emit(typed, constants, candidate.options, place)
+            start(self._emitted[key][1], device)
+
     def _program(self, typed: Typed, candidate: Candidate, place: _Place) -> Program:
-        fn, settings = self.kernel.parsed, place.settings
-        constants = {**candidate.constants, **self._auto(typed, candidate.constants, place.target)}
-        options = candidate.options
-        # Under other folders nothing was dumped, or another text was compiled.
-        folders = settings.dump_dir, settings.override_dir
-        facts = place.driver.name, place.device.key, options, place.target, folders
-        key = (tuple(typed.types.values()), constants_key(constants), facts)
+        key, constants = self._specialised(typed, candidate, place)
         found = self._compiled.get(key)
         if found is None:
             COUNTERS.add("misses")
-            backend = backends.find(place.driver.name)
-            func, source = emit(fn, typed.types, constants, backend, place.target, options, settings)
+            begun = self._emitted.pop(key) if key in self._emitted else None
+            func, source = begun or self._emit(typed, constants, candidate.options, place)
             loaded = place.driver.compile(source, func, place.device)
             by_address = not place.device.memory.startswith("opencl:")
             found = self._compiled[key] = Program(func, loaded, outputs(func), constants, by_address)
         return found
+
+    def _specialised(
+        self, typed: Typed, candidate: Candidate, place: _Place
+    ) -> tuple[tuple[Any, ...], dict[str, object]]:
+        """The key of a compiled form, and its constants with the automatic sizes."""
+        constants = {**candidate.constants, **self._auto(typed, candidate.constants, place.target)}
+        # Under other folders nothing was dumped, or another text was compiled.
+        folders = place.settings.dump_dir, place.settings.override_dir
+        facts = place.driver.name, place.device.key, candidate.options, place.target, folders
+        return (tuple(typed.types.values()), constants_key(constants), facts), constants
+
+    def _emit(self, typed: Typed, constants: dict[str, object], options: Options, place: _Place) -> tuple[Func, Source]:
+        backend = backends.find(place.driver.name)
+        return emit(self.kernel.parsed, typed.types, constants, backend, place.target, options, place.settings)
 
     def _auto(self, typed: Typed, constants: dict[str, object], target: Target) -> dict[str, int]:
         """The automatic sizes: chosen once for each class of shapes, so that similar shapes share a compiled kernel."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import threading
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from torch.fx import GraphModule, Node
 import portkernel as pk
 from portkernel import config
 from portkernel.errors import FallbackError
-from portkernel.runtime.observation import OBSERVED
+from portkernel.runtime.observation import OBSERVED, probing
 from portkernel.runtime.recorder import Recorder, Recording, recording
 from portkernel.runtime.replay import MISSED, Replay
 from portkernel.runtime.statistics import COUNTERS
@@ -27,6 +28,7 @@ from .pointwise import Bound, new
 from .pointwise import launch as pointwise
 from .rules import TABLE, aten, kind_of, refusal
 
+_log = logging.getLogger("portkernel")
 _TRIALS = 5
 _KEPT_BYTES = 1 << 30
 """Scratch memory of a graph up to this size stays with its thread."""
@@ -142,6 +144,23 @@ class Program:
                 del known[node]
         return tuple(known[n] for n in self._results)
 
+    def _compile_ahead(self, values: dict[Node, Any]) -> None:
+        """Begin to compile what the steps launch, several kernels at a time, before the first of them waits for its own.
+
+        The steps run without their launches, on memory that holds anything, so that what goes wrong here says nothing:
+        it is said, if it is so, when they run.
+        """
+        known = dict(values)
+        with probing(lambda kernel, grid, args, kwargs: kernel.begin(args, kwargs)):
+            for step in self._steps:
+                try:
+                    known[step.node] = _blank(step.node) if _is_random(step.node) else _call(step, known)
+                except Exception as error:
+                    _log.debug("compiled ahead up to %s: %s", step.node, error)
+                    return
+                for node in step.last_use:
+                    del known[node]
+
     def _finish(self, values: dict[Node, Any], computed: tuple[Any, ...]) -> Any:
         values.update(zip(self._results, computed, strict=True))
         for step in self._after:
@@ -154,6 +173,8 @@ class Program:
         values: dict[Node, Any], tensors: list[torch.Tensor],
     ) -> Any:  # fmt: skip
         runs, before = trial or (0, None)
+        if trial is None:
+            self._compile_ahead(values)
         if runs >= _TRIALS:
             return self._compute(values)
         with recording(Recorder(tensors)) as recorder:
@@ -201,6 +222,17 @@ def _call(step: Step, known: dict[Node, Any]) -> Any:
     args = torch.fx.node.map_arg(step.node.args, known.__getitem__)
     kwargs = torch.fx.node.map_arg(step.node.kwargs, known.__getitem__)
     return step.run(*args, **kwargs)
+
+
+def _is_random(node: Node) -> bool:
+    return isinstance(node.target, OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
+
+
+def _blank(node: Node) -> Any:
+    """Memory in the form of what ``node`` gives."""
+    return torch.utils._pytree.tree_map_only(
+        torch.Tensor, lambda t: torch.empty_strided(t.shape, t.stride(), dtype=t.dtype, device=t.device), meta(node)
+    )
 
 
 # --- from nodes to steps ------------------------------------------------------------------------------------
