@@ -112,9 +112,9 @@ def conv2d(
     """``activation(conv(x, weight) + bias + residual)``, ``(N, O, OH, OW)``, as ``torch.nn.functional.conv2d``.
 
     x is ``(N, C, H, W)``, or ``(N, H, W, C)`` with ``channels_last``, and then so are the result, ``residual`` and
-    ``out``; without N for one image, and then they have none either; weight is ``(O, C / groups, KH, KW)``; any strides. ``stride`` and ``dilation`` are an integer or one for
-    each axis; ``padding`` too, or pairs (before, after), or "valid" or "same" (the odd one after). ``activation`` is
-    none, relu, gelu, gelu_tanh, silu, sigmoid, tanh, or a function of a tile.
+    ``out``; for one image, all of them may come without N. weight is ``(O, C / groups, KH, KW)``; any strides. ``stride``
+    and ``dilation`` are an integer or one for each axis; ``padding`` too, or pairs (before, after), or "valid" or "same"
+    (the odd one after). ``activation`` is none, relu, gelu, gelu_tanh, silu, sigmoid, tanh, or a function of a tile.
 
     float64, float32, float16, bfloat16; int8, which gives int32. bias has the dtype of the accumulator or of x.
     Accumulates in float64 for float64, int32 for int8 (wrapping), float32 else. ``out`` and ``residual`` have the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -78,8 +79,19 @@ class Window:
 
 
 def window(where: str, kernel: Sequence[int], stride: Any, padding: Any, dilation: Any, rank: int) -> Window:
-    """The geometry from what the user wrote."""
+    """The geometry from what the user wrote. Raises ArgumentError."""
+    if all(
+        type(v) is int or (type(v) is tuple and all(type(n) is int for n in v)) for v in (stride, padding, dilation)
+    ):
+        return _known(where, tuple(kernel), stride, padding, dilation, rank)  # the usual forms, worked out once
+    return _window(where, kernel, stride, padding, dilation, rank)
+
+
+def _window(where: str, kernel: Sequence[int], stride: Any, padding: Any, dilation: Any, rank: int) -> Window:
     full: Triple = (*(1,) * (3 - rank), *kernel)  # type: ignore[assignment]
     steps = numbers(where, "stride", stride, rank, 1, 1)
     spread = numbers(where, "dilation", dilation, rank, 1, 1)
     return Window(full, steps, spread, paddings(where, padding, full, steps, spread, rank))
+
+
+_known = lru_cache(maxsize=1024)(_window)

@@ -21,7 +21,7 @@ DEPTH = 192
 @dataclass(frozen=True, slots=True)
 class Sides:
     """A tile of the output: ``rows`` channels and ``block`` images, planes, rows and columns, which take ``columns``
-    positions in whole panels; ``channels`` are summed at once."""
+    positions in whole vectors; ``channels`` are summed at once."""
 
     rows: int
     columns: int
@@ -61,15 +61,20 @@ def _blocks(
             yield (bi, deep, tall, row), bi * deep * tall * row
 
 
+def _lanes(itemsize: int, target: pk.targets.Target) -> int:
+    """Columns of the narrowest panel of a product."""
+    return max(1, (target.dot_vector_bytes or target.vector_bytes) // itemsize)
+
+
 def _idle(programs: int, units: int) -> float:
     """The time of the slowest unit by that of even work."""
     return pk.cdiv(programs, units) * units / programs
 
 
-def _cost(rows: int, bm: int, taken: int, blocks: int, panel: int, units: int) -> float:
+def _cost(rows: int, bm: int, taken: int, blocks: int, lanes: int, units: int) -> float:
     """Time, in the units of an inner loop that runs at full speed: packing weighs the less, the more often it is used."""
     down = pk.cdiv(rows, bm)
-    work = down * pk.cdiv(bm, ROWS) * ROWS * blocks * pk.cdiv(taken, panel) * panel
+    work = down * pk.cdiv(bm, ROWS) * ROWS * blocks * pk.cdiv(taken, lanes) * lanes
     return work * (1 + 14 / bm) * (1 + 12 / taken) * _idle(down * blocks, units)
 
 
@@ -79,15 +84,15 @@ def whole_tiles(
     target: pk.targets.Target,
 ) -> Sides:  # fmt: skip
     """For ``rows`` output channels and outputs of ``size`` from a padded copy. ``itemsize`` is the accumulator's."""
-    panel = 2 * max(1, (target.dot_vector_bytes or target.vector_bytes) // itemsize)
+    lanes = _lanes(itemsize, target)
     best: tuple[float, int, int, tuple[int, int, int, int]] | None = None
     for block, taken in _blocks(size, whole):
         blocks = prod(pk.cdiv(n, b) for n, b in zip(size, block, strict=True))
         for bm in _parts(rows, MOST_ROWS, ROWS):
-            columns = pk.cdiv(taken, panel) * panel
+            columns = pk.cdiv(taken, lanes) * lanes
             if bm * columns * itemsize > MOST_BYTES:
                 continue
-            cost = _cost(rows, bm, taken, blocks, panel, target.units)
+            cost = _cost(rows, bm, taken, blocks, lanes, target.units)
             if best is None or cost < best[0]:
                 best = (cost, bm, columns, block)
     assert best is not None
@@ -111,13 +116,13 @@ def product_tiles(
     rows: int, channels: int, images: int, pixels: int, itemsize: int, target: pk.targets.Target
 ) -> dict[str, int]:
     """BM, BN and BK of ``conv_pointwise``."""
-    panel = 2 * max(1, (target.dot_vector_bytes or target.vector_bytes) // itemsize)
+    lanes = _lanes(itemsize, target)
     best: tuple[float, int, int] | None = None
     for bn in _parts(pixels, MOST_COLUMNS, 4):
         for bm in _parts(rows, MOST_ROWS, ROWS):
             if bm * bn * itemsize > MOST_BYTES:
                 continue
-            cost = _cost(rows, bm, bn, images * pk.cdiv(pixels, bn), panel, target.units)
+            cost = _cost(rows, bm, bn, images * pk.cdiv(pixels, bn), lanes, target.units)
             if best is None or cost < best[0]:
                 best = (cost, bm, bn)
     assert best is not None
@@ -140,13 +145,13 @@ def gradient_tiles(
     channels: int, taps: int, outputs: int, depth: int, planes: int, itemsize: int, target: pk.targets.Target
 ) -> GradientSides:
     """For ``channels`` of ``taps`` rows each, and ``outputs`` columns; ``planes`` products beside each other."""
-    panel = 2 * max(1, (target.dot_vector_bytes or target.vector_bytes) // itemsize)
+    lanes = _lanes(itemsize, target)
     best: tuple[float, int, int] | None = None
     most = max(1, MOST_ROWS // taps)
     for bc in sorted({*_parts(channels, most, 1), most}):
-        for bn in _parts(outputs, 256, min(panel, 16)):
+        for bn in _parts(outputs, 256, lanes):
             blocks = pk.cdiv(outputs, bn) * planes
-            cost = _cost(channels * taps, bc * taps, bn, blocks, panel, target.units)
+            cost = _cost(channels * taps, bc * taps, bn, blocks, lanes, target.units)
             if bc <= most and (best is None or cost < best[0]):
                 best = (cost, bc, bn)
     assert best is not None

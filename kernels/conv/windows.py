@@ -145,11 +145,15 @@ class Padded:
         return sum(e for e in ends if e < 0), sum(e for e in ends if e > 0)
 
 
+_MOST = 1 << 28
+"""Elements of a copy; larger images are convolved where they lie."""
+
+
 @lru_cache(maxsize=1024)
 def padded(
     image: tuple[int, ...], size: tuple[int, ...], kernel: Triple, front: Triple, dilation: Triple
 ) -> Padded | None:
-    """The copy of images ``(N, C, D, H, W)`` for outputs of ``size``; None if the padding does not suit it."""
+    """The copy of images ``(N, C, D, H, W)`` for outputs of ``size``; None if it does not suit, or would be too large."""
     room = []
     for n, out, k, before, step in zip(image[2:], size, kernel, front, dilation, strict=True):
         low, high = min(0, (k - 1) * step) - before, max(0, (k - 1) * step) - before + out - 1
@@ -159,7 +163,8 @@ def padded(
     _, tall, row = room
     steps = (dilation[0] * tall * row, dilation[1] * row, dilation[2])
     found = Padded(image[1], image[0], (room[0], tall, row), front, steps, kernel)
-    return found if found.origin + found.reach[0] >= 0 else None
+    fits = found.channel * (found.channels + 2) <= _MOST
+    return found if fits and found.origin + found.reach[0] >= 0 else None
 
 
 def workspace(x: Array, size: int, dtype: pk.DType) -> Array:

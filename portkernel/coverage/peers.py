@@ -167,11 +167,12 @@ _OWN: dict[str, tuple[str, Mapping[str, str]]] = {
 
 
 def _tensor(torch: Any, value: Any) -> Any:
-    """An array as a tensor, bfloat16 bit by bit; anything else as it is."""
+    """An array as a tensor, bit by bit where NumPy has no such numbers of its own; anything else as it is."""
     if not isinstance(value, np.ndarray):
         return value
-    if value.dtype.name == "bfloat16":
-        return torch.from_numpy(np.ascontiguousarray(value).view(np.int16)).view(torch.bfloat16)
+    if value.dtype.isbuiltin != 1:  # bfloat16, float8
+        bits = np.ascontiguousarray(value).view(f"i{value.dtype.itemsize}")
+        return torch.from_numpy(bits).view(getattr(torch, value.dtype.name)).reshape(value.shape)
     return torch.from_numpy(value.copy(order="K"))
 
 

@@ -35,7 +35,7 @@ _GROUPS: tuple[tuple[str, str, str], ...] = (
     ("kernels.matmul", OWN, "grouped_matmul matmul_list"),
     ("ops.products", TORCH, "linear scaled_dot_product_attention"),
     ("kernels.attention", OWN, "scaled_dot_product_attention_backward scaled_dot_product_attention_mask_gradient"),
-    ("ops.unbatched", TORCH, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
+    ("kernels.conv", TORCH, "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"),
     ("kernels.conv", TORCH_GRAD, "conv1d_input conv1d_weight conv2d_input conv2d_weight conv3d_input conv3d_weight"),
     ("kernels.conv", OWN, "conv_bias"),
     (

@@ -1,4 +1,4 @@
-"""Convolution and pooling as PyTorch has them: of images, or of one image without the axis of images."""
+"""Pooling as PyTorch has it: of images, or of one image without the axis of images."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from ..errors import ArgumentShapeError
 from .library import module
 
-arrays, conv, pooling = module("arrays"), module("conv"), module("pooling")
+arrays, pooling = module("arrays"), module("pooling")
 Function = Callable[..., Any]
-_WITH_IMAGES = ("x", "residual", "out")
+_WITH_IMAGES = ("x", "out")
 """Arguments that have an axis of images, like the result."""
 
 
@@ -43,12 +43,6 @@ def _of_one(function: Function, rank: int, name: str) -> Function:
     return operator
 
 
-def _conv(function: Function, rank: int) -> Function:
-    found = _of_one(function, rank, function.__name__)
-    found.__doc__ = f"{inspect.getdoc(function)}\n\nx, and then the result, may lack the axis of images."
-    return found
-
-
 def _pool(function: Function, rank: int) -> Function:
     name = f"{function.__name__}{rank}d"
     found = _of_one(function, rank, name)
@@ -60,10 +54,6 @@ def _pool(function: Function, rank: int) -> Function:
     return found
 
 
-conv1d, conv2d, conv3d = _conv(conv.conv1d, 1), _conv(conv.conv2d, 2), _conv(conv.conv3d, 3)
-conv_transpose1d, conv_transpose2d, conv_transpose3d = (
-    _conv(getattr(conv, f"conv_transpose{rank}d"), rank) for rank in (1, 2, 3)
-)
 max_pool1d, max_pool2d, max_pool3d = (_pool(pooling.max_pool, rank) for rank in (1, 2, 3))
 avg_pool1d, avg_pool2d, avg_pool3d = (_pool(pooling.avg_pool, rank) for rank in (1, 2, 3))
 adaptive_max_pool1d, adaptive_max_pool2d, adaptive_max_pool3d = (

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import Any
 
+import numpy as np
+
 from .. import config
 from ..backends import BUILTIN
 from ..backends import names as backend_names
@@ -68,25 +70,28 @@ def target_of(x: Any, *, backend: str | None = None, device: str | None = None) 
     if OBSERVED.target is not None:
         return OBSERVED.target
     settings = config.get()
+    if type(x) is np.ndarray:
+        found = _TARGETS.get((settings, HOST, backend, device))
+        if found is not None:
+            return found
     ref = as_array(x, "target_of(): x")
     if ref is None:
         raise ArgumentTypeError(f"target_of(): x: expected an array, got {type(x).__name__}")
-    key = (ref.device, backend, device)
-    known = _TARGETS.get(settings)
-    if known is None:
-        _TARGETS.clear()
-        known = _TARGETS[settings] = {}
-    found = known.get(key)
+    key = (settings, ref.device, backend, device)
+    found = _TARGETS.get(key)
     if found is None:
+        if len(_TARGETS) >= _MANY:
+            _TARGETS.clear()
         from .programs import target_for
 
         driver, place = choose("target_of", {"x": ref}, backend, device, settings)
-        found = known[key] = target_for(driver, place, settings)
+        found = _TARGETS[key] = target_for(driver, place, settings)
     return found
 
 
-_TARGETS: dict[config.Config, dict[tuple[str, str | None, str | None], Target]] = {}
-"""For the settings last seen, by memory and options."""
+_TARGETS: dict[tuple[config.Config, str, str | None, str | None], Target] = {}
+"""By settings, memory and options."""
+_MANY = 256
 
 
 def check_backend(name: str, where: str) -> None:

@@ -42,15 +42,17 @@ def counts_in_float(op: Dot) -> bool:
 
 
 def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: Storage) -> None:
-    """Add the products to ``target``. ``left`` is row-major; ``right`` is packed here in panels of columns."""
+    """Add the products to ``target``. ``right`` is packed here in panels of columns, the last as narrow as vectors allow."""
     b = s.b
     shape = target.shape
     height, width, depth = shape[-2], shape[-1], op.a.tile.shape[-1]
     rows, vectors, lanes = panel(s, target.dtype.itemsize, height, width)
     columns = vectors * lanes
-    panels = -(-width // columns)
+    whole, rest = divmod(width, columns)
+    tail = -(-rest // lanes) * lanes
+    size = (whole * columns + tail) * depth
     dtype = float32 if counts_in_float(op) else op.result.tile.dtype
-    packed = s.buffer(panels * columns * depth, dtype, "the packed right operand", op.loc)
+    packed = s.buffer(size, dtype, "the packed right operand", op.loc)
 
     def batch(n: Index, _: Values) -> Values:
         lead: tuple[Index, ...] = (n,) if len(shape) == 3 else ()
@@ -59,74 +61,106 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
             flat = s.layouts.inner(op.b.tile.shape) == len(shape) - 1
             together = min(lanes, lanes_for(s, op.b.tile.shape, [op.b])) if flat else 1
             downward = unit_axis(s, op.b) == len(shape) - 2
-            _pack(s, packed, right, lead, depth, width, columns, together, downward)
+            packing = _Packing(s, packed, right, lead, depth, columns, together, downward)
+            packing.full(whole)
+            if rest:
+                packing.last(whole, rest, tail)
 
         guarded(s, [op.b], op.b.tile.size, pack)
-        kernel = _Kernel(s, op, target, left, packed, lead, rows, vectors, lanes)
+        kernel = _Kernel(s, op, target, left, packed, lead, rows, columns, lanes)
 
         def sweep(p: Index, _: Values) -> Values:
-            kernel.column(p)
+            kernel.column(p, vectors)
             return ()
 
-        b.loop(panels, sweep)
+        b.loop(whole, sweep)
+        if rest:
+            kernel.column(whole, tail // lanes)
         return ()
 
     b.loop(shape[0] if len(shape) == 3 else 1, batch)
 
 
-def _pack(
-    s: State, packed: Value, right: Operand, lead: tuple[Index, ...], depth: int, width: int, columns: int, lanes: int,
-    downward: bool,
-) -> None:  # fmt: skip
-    """``packed[panel][k][column]``; columns past the edge are zero. ``downward``: neighbours in memory differ in k."""
-    b = s.b
-    kind = packed.pointer.dtype
-    whole = width // columns
+class _Packing:
+    """``packed[panel][k][column]``, the last panel as narrow as whole vectors allow. ``downward``: neighbours in memory
+    differ in k."""
 
-    def put(p: Index, k: Index, c: Index, n: int) -> None:
-        found = right((*lead, k, b.add(b.mul(p, columns), c)), n)
-        b.write(packed, b.add(b.mul(b.add(b.mul(p, depth), k), columns), c), b.cast(found, kind))
+    def __init__(
+        self, s: State, packed: Value, right: Operand, lead: tuple[Index, ...], depth: int, columns: int, lanes: int,
+        downward: bool,
+    ) -> None:  # fmt: skip
+        self.s = s
+        self.packed, self.right, self.lead = packed, right, lead
+        self.depth, self.columns, self.lanes, self.downward = depth, columns, lanes, downward
 
-    def chunks(k: Index, _: Values) -> Values:
-        def full(p: Index, _: Values) -> Values:
-            for c in range(0, columns, lanes):
-                put(p, k, c, lanes)
+    def full(self, whole: int) -> None:
+        """``whole`` panels; with vectors, in the order of memory."""
+        b = self.s.b
+
+        def chunks(k: Index, _: Values) -> Values:
+            def panel_of(p: Index, _: Values) -> Values:
+                for c in range(0, self.columns, self.lanes):
+                    self._put(p, k, c, self.lanes, self.columns)
+                return ()
+
+            b.loop(whole, panel_of)
             return ()
 
-        b.loop(whole, full)
-        return ()
+        def ones(p: Index, _: Values) -> Values:
+            self._ones(p, 0, self.columns, self.columns)
+            return ()
 
-    def ones(p: Index, count: int) -> None:
-        """``count`` columns of panel ``p``, one element after the other in the order of memory."""
+        if self.lanes > 1:
+            b.loop(self.depth, chunks)
+        else:
+            b.loop(whole, ones)
+
+    def last(self, panel: int, count: int, width: int) -> None:
+        """``count`` columns of a panel of ``width``; the others are zero."""
+        b = self.s.b
+        together = count // self.lanes * self.lanes if self.lanes > 1 else 0
+        kind = self.packed.pointer.dtype
+
+        def vectors(k: Index, _: Values) -> Values:
+            for c in range(0, together, self.lanes):
+                self._put(panel, k, c, self.lanes, width)
+            return ()
+
+        def zeros(k: Index, _: Values) -> Values:
+            def zero(c: Index, _: Values) -> Values:
+                b.write(self.packed, self._place(panel, k, c, width), b.const(0.0 if kind.is_float else 0, kind))
+                return ()
+
+            return b.loop(width, zero, start=count)
+
+        if together:
+            b.loop(self.depth, vectors)
+        if together < count:
+            self._ones(panel, together, count, width)
+        if count < width:
+            b.loop(self.depth, zeros)
+
+    def _ones(self, p: Index, start: int, stop: int, width: int) -> None:
+        """Columns of panel ``p``, one element after the other in the order of memory."""
+        b = self.s.b
 
         def one(k: Index, c: Index) -> Values:
-            put(p, k, c, 1)
+            self._put(p, k, c, 1, width)
             return ()
 
-        if downward:
-            b.loop(count, lambda c, _: b.loop(depth, lambda k, _: one(k, c)))
+        if self.downward:
+            b.loop(stop, lambda c, _: b.loop(self.depth, lambda k, _: one(k, c)), start=start)
         else:
-            b.loop(depth, lambda k, _: b.loop(count, lambda c, _: one(k, c)))
+            b.loop(self.depth, lambda k, _: b.loop(stop, lambda c, _: one(k, c), start=start))
 
-    def scalar_panel(p: Index, _: Values) -> Values:
-        ones(p, columns)
-        return ()
+    def _place(self, p: Index, k: Index, c: Index, width: int) -> Index:
+        b = self.s.b
+        return b.add(b.add(b.mul(p, self.depth * self.columns), b.mul(k, width)), c)
 
-    def zeros(k: Index, _: Values) -> Values:
-        def zero(c: Index, _: Values) -> Values:
-            place = b.add(b.mul(b.add(whole * depth, k), columns), c)
-            b.write(packed, place, b.const(0.0 if kind.is_float else 0, kind))
-            return ()
-
-        return b.loop(columns, zero, start=width % columns)
-
-    if lanes > 1:
-        b.loop(depth, chunks)
-    else:
-        b.loop(whole, scalar_panel)
-    if width % columns:
-        ones(whole, width % columns)
-        b.loop(depth, zeros)
+    def _put(self, p: Index, k: Index, c: Index, n: int, width: int) -> None:
+        b = self.s.b
+        found = self.right((*self.lead, k, b.add(b.mul(p, self.columns), c)), n)
+        b.write(self.packed, self._place(p, k, c, width), b.cast(found, self.packed.pointer.dtype))
 
 
 class _Kernel:
@@ -134,46 +168,43 @@ class _Kernel:
 
     def __init__(
         self, s: State, op: Dot, target: Storage, left: Storage, packed: Value, lead: tuple[Index, ...],
-        rows: int, vectors: int, lanes: int,
+        rows: int, columns: int, lanes: int,
     ) -> None:  # fmt: skip
         self.s = s
         self.depth = op.a.tile.shape[-1]
         self.target, self.left, self.packed, self.lead = target, left, packed, lead
-        self.rows, self.vectors, self.lanes = rows, vectors, lanes
+        self.rows, self.columns, self.lanes = rows, columns, lanes
 
-    def column(self, p: Index) -> None:
-        """All rows of panel ``p``: blocks of ``rows``, then what is left."""
+    def column(self, p: Index, vectors: int) -> None:
+        """All rows of panel ``p``, which is ``vectors`` wide: blocks of ``rows``, then what is left."""
         b = self.s.b
         height = self.target.shape[-2]
 
         def block(i: Index, _: Values) -> Values:
-            self.block(p, b.mul(i, self.rows), self.rows)
+            self.block(p, b.mul(i, self.rows), self.rows, vectors)
             return ()
 
         b.loop(height // self.rows, block)
         if height % self.rows:
-            self.block(p, height - height % self.rows, height % self.rows)
+            self.block(p, height - height % self.rows, height % self.rows, vectors)
 
-    def block(self, p: Index, row: Index, rows: int) -> None:
+    def block(self, p: Index, row: Index, rows: int, vectors: int) -> None:
         b = self.s.b
-        columns = self.vectors * self.lanes
         kind = Vec(self.packed.pointer.dtype, self.lanes)
-        cells = [(r, v) for r in range(rows) for v in range(self.vectors)]
-        places = [
-            self.target.place(b, (*self.lead, b.add(row, r), b.add(b.mul(p, columns), v * self.lanes)), 0)
-            for r, v in cells
-        ]
-        panel_start = b.mul(p, self.depth * columns)
+        first = b.mul(p, self.columns)
+        cells = [(r, v) for r in range(rows) for v in range(vectors)]
+        places = [self.target.place(b, (*self.lead, b.add(row, r), b.add(first, v * self.lanes)), 0) for r, v in cells]
+        panel_start = b.mul(p, self.depth * self.columns)
 
         def step(k: Index, acc: Values) -> Values:
-            here = b.add(panel_start, b.mul(k, columns))
-            ys = [b.read(self.packed, b.add(here, v * self.lanes), self.lanes, True) for v in range(self.vectors)]
+            here = b.add(panel_start, b.mul(k, vectors * self.lanes))
+            ys = [b.read(self.packed, b.add(here, v * self.lanes), self.lanes, True) for v in range(vectors)]
             found: list[Value] = []
             for r in range(rows):
                 x = b.read(self.left.pointer, self.left.place(b, (*self.lead, b.add(row, r), k), 0))
                 x = b.splat(b.cast(x, kind.dtype), self.lanes)
-                for v in range(self.vectors):
-                    old = acc[r * self.vectors + v]
+                for v in range(vectors):
+                    old = acc[r * vectors + v]
                     if kind.dtype.is_float:
                         found.append(b.pure(Mad, kind, x=x, y=ys[v], z=old))
                     else:
