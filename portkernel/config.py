@@ -69,7 +69,6 @@ class Config:
         if self.override_dir is not None and not self.override_dir.is_dir():
             raise SettingError(f"PORTKERNEL_OVERRIDE: expected a folder, got {str(self.override_dir)!r}, which is none")
 
-
     @property
     def tune_seconds(self) -> float | None:
         """The time that measuring a kernel may take: 0 where nothing is measured, None where there is no limit."""

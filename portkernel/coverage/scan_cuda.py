@@ -20,7 +20,10 @@ _DEFINED = re.compile(r"(?:__global__|__device__)[^;{()]*?\b([A-Za-z_]\w*)\s*\("
 _KERNEL = re.compile(r"__global__[^;{()]*?\b([A-Za-z_]\w*)\s*\(")
 _MACRO = re.compile(r"#\s*define\s+([A-Za-z_]\w*)")
 _KEYWORDS = frozenset(
-    ["if", "for", "while", "switch", "return", "sizeof", "static_cast", "reinterpret_cast", "const_cast", "defined", "do", "else", "new", "delete", "alignof", "decltype", "static_assert", "float", "double", "int", "unsigned", "char", "short", "long", "bool", "half", "size_t", "void", "catch", "operator"]
+    (
+        "if for while switch return sizeof static_cast reinterpret_cast const_cast defined do else new delete alignof "
+        "decltype static_assert float double int unsigned char short long bool half size_t void catch operator"
+    ).split()
 )
 _PATTERN = re.compile(r"(?:__[a-z0-9_]+|atomic[A-Z]\w*)$")
 """What looks like a built-in: a double underscore before it, or an atomic."""
@@ -91,7 +94,9 @@ def uses(plain: str) -> Iterator[Use]:
     for word in _WORD.findall(plain):
         if word in own or word == "__global__":
             continue
-        if (word in THREAD and (word in called or not word.islower() or word.startswith("__") or word in _SPACES)) or (word in called and (thread_word(word) is not None or _PATTERN.match(word))):
+        if (word in THREAD and (word in called or not word.islower() or word.startswith("__") or word in _SPACES)) or (
+            word in called and (thread_word(word) is not None or _PATTERN.match(word))
+        ):
             seen[word] += 1
     for name, count in sorted(seen.items()):
         yield Use(name, count, thread_word(name))
