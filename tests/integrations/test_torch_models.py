@@ -58,8 +58,8 @@ def test_rankings_hold_in_half_precision(minilm: tuple[Any, Any], dtype: str) ->
 
 
 def test_a_small_resnet_infers_and_trains() -> None:
-    model = resnet50.make((1, 1), (32, 64), classes=10)
-    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    model = resnet50.make((1,), (32,), classes=10)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     pk.reset_stats()
     error, _ = resnet50.infer(model, images, "opencl")
     assert error < 1e-5 and not pk.stats().fallbacks

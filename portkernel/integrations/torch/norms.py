@@ -298,16 +298,4 @@ def _batch_norm_backward(
 
 def folded(weight: Tensor, bias: Any, mean: Tensor, variance: Tensor, gamma: Any, beta: Any, eps: float) -> Any:
     """Weight and bias of a convolution that does what a convolution and a normalisation with given statistics do."""
-    scale = inverse_deviation(variance, eps)
-    if gamma is not None:
-        scale = pointwise(Bound(tiles.multiply, (scale, gamma), dtype=scale.dtype))
-    wider = pointwise(Bound(tiles.multiply, (weight, scale.view(-1, *(1,) * (weight.ndim - 1))), dtype=weight.dtype))
-    shift = mean if bias is None else pointwise(Bound(tiles.subtract, (mean, bias), dtype=scale.dtype))
-    moved = pointwise(Bound(_minus_product, (shift, scale), dtype=weight.dtype))
-    if beta is not None:
-        moved = pointwise(Bound(tiles.add, (moved, beta), dtype=weight.dtype))
-    return wider, moved
-
-
-def _minus_product(x: Any, y: Any) -> Any:
-    return -(x * y)
+    return operators.call("fold_batch_norm", weight, bias, mean, variance, gamma, beta, eps)
