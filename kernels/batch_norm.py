@@ -100,12 +100,13 @@ def batch_norm(
 
 def batch_norm_gradient(
     grad: Array, x: Array, running_mean: Array | None = None, running_var: Array | None = None,
-    weight: Array | None = None, training: bool = True, eps: float = 1e-5, *, backend: str | None = None,
-    device: str | None = None,
+    weight: Array | None = None, training: bool = True, eps: float = 1e-5, *, mean: Array | None = None,
+    scale: Array | None = None, backend: str | None = None, device: str | None = None,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """The gradients for x, weight and bias, from that for the result; deterministic.
 
-    With ``training`` the batch's statistics depend on x and are computed again; otherwise the running ones are constants.
+    With ``training`` the batch's statistics depend on x; they are computed again unless mean and scale, ``1 /
+    sqrt(variance + eps)``, are given, ``(C,)`` each. Otherwise the running ones are constants.
     """
     where, route = "batch_norm_gradient()", {"backend": backend, "device": device}
     dtype, axes, _ = _checked(where, x)
@@ -117,12 +118,17 @@ def batch_norm_gradient(
     stored = dtype if weight is None else dtype_of(where, weight)
     dx = empty(x, shape, dtype)
     if training:
-        means, scales = input_gradient(grad, x, w, dx, axes, eps, False, route)
+        given = None
+        if mean is not None and scale is not None:
+            given = _channels(where, "mean", mean, x), _channels(where, "scale", scale, x)
+        elif mean is not None or scale is not None:
+            raise ArgumentTypeError(f"{where}: scale: expected mean and scale, got one of them")
+        means, scales = input_gradient(grad, x, w, dx, axes, eps, False, route, given)
     else:
         if running_mean is None or running_var is None:
             raise ArgumentTypeError(f"{where}: running_mean: expected statistics unless training, got None")
-        scale = elementwise(_inverse, running_var, eps, **route)
-        means, scales = _channels(where, "running_mean", running_mean, x), _channels(where, "scale", scale, x)
+        inverse = elementwise(_inverse, running_var, eps, **route)
+        means, scales = _channels(where, "running_mean", running_mean, x), _channels(where, "scale", inverse, x)
         factors = (grad, scales) if w is None else (grad, scales, w)
         elementwise(_product if w is None else _product3, *factors, out=dx, dtype=dtype, **route)
     outs = tuple(empty(x, (shape[1],), stored) for _ in range(2))

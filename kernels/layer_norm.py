@@ -9,7 +9,7 @@ import numpy as np
 
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, sample
-from portkernel.errors import ArgumentShapeError
+from portkernel.errors import ArgumentShapeError, ArgumentTypeError
 
 from .arrays import dtype_of, empty, integers, result
 from .axes import broadcast
@@ -60,21 +60,26 @@ def layer_norm(
 
 def layer_norm_gradient(
     grad: Array, x: Array, normalized_shape: int | Sequence[int], weight: Array | None = None, eps: float = 1e-5, *,
-    backend: str | None = None, device: str | None = None,
+    mean: Array | None = None, scale: Array | None = None, backend: str | None = None, device: str | None = None,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
-    """The gradients for x, weight and bias, from that for the result; mean and variance are computed again.
+    """The gradients for x, weight and bias, from that for the result.
+
+    mean and scale, ``1 / sqrt(variance + eps)``, are computed again unless both are given, of x's shape with 1 along
+    the normalised axes; eps then counts for nothing.
 
     Those for weight and bias are sums over all rows, in parts of fixed order: deterministic. Without a weight they
     are those of a weight of ones. Error: γ(N + 20) of the terms' absolute values for x, γ(min(M, 8256) + N) for weight.
     """
-    return gradients("layer_norm_gradient()", grad, x, normalized_shape, weight, eps, False, backend, device)
+    return gradients(
+        "layer_norm_gradient()", grad, x, normalized_shape, weight, eps, False, backend, device, (mean, scale)
+    )
 
 
 def gradients(
     where: str, grad: Array, x: Array, normalized_shape: Any, weight: Array | None, eps: float, rms: bool,
-    backend: str | None, device: str | None,
+    backend: str | None, device: str | None, statistics: tuple[Array | None, Array | None] = (None, None),
 ) -> tuple[Array, Array, Array]:  # fmt: skip
-    """The gradients of layer and RMS normalisation: for x, weight and bias."""
+    """The gradients of layer and RMS normalisation: for x, weight and bias. ``statistics`` are mean and scale."""
     route = {"backend": backend, "device": device}
     dtype = dtype_of(f"{where}: x", x, FLOATS)
     dtype_of(f"{where}: grad", grad, (dtype,))
@@ -86,9 +91,26 @@ def gradients(
     dx = empty(x, shape, dtype)
     stored = dtype if weight is None else dtype_of(where, weight)
     outs = tuple(empty(x, shape[axes[0] :], stored) for _ in range(2))
-    means, scales = input_gradient(grad, x, w, dx, axes, eps, rms, route)
+    given = repeated(where, statistics, tuple(1 if i in axes else n for i, n in enumerate(shape)), x)
+    means, scales = input_gradient(grad, x, w, dx, axes, eps, rms, route, given)
     weight_gradients(grad, x, means, scales, tuple(range(axes[0])), outs, route)
     return dx, *outs
+
+
+def repeated(
+    where: str, statistics: tuple[Array | None, Array | None], shape: tuple[int, ...], x: Array
+) -> tuple[Array, Array] | None:
+    """A mean and a scale of this shape, repeated to x's; None where neither is given."""
+    mean, scale = statistics
+    if mean is None and scale is None:
+        return None
+    if mean is None or scale is None:
+        raise ArgumentTypeError(f"{where}: scale: expected mean and scale, got one of them")
+    for name, value in (("mean", mean), ("scale", scale)):
+        dtype_of(f"{where}: {name}", value, FLOATS)
+        if tuple(value.shape) != shape:
+            raise ArgumentShapeError(f"{where}: {name}: expected shape {shape}, got {tuple(value.shape)}")
+    return broadcast(mean, x.shape, where), broadcast(scale, x.shape, where)
 
 
 def _case(m: int, n: int, layout: str = ""):

@@ -9,7 +9,7 @@ import numpy as np
 import portkernel as pk
 from portkernel.catalog import gamma, rounding, unit_roundoff
 
-from .arrays import empty
+from .arrays import empty, strides_of
 from .axes import Rows, folding, rows, view
 from .fold import Array, parts, place, run_fold
 from .programs import line_of, part_of
@@ -121,19 +121,24 @@ def norm_gradient_rows(
     eps,
     RMS: pk.constexpr[bool] = False,
     WEIGHT: pk.constexpr[bool] = True,
+    GIVEN: pk.constexpr[bool] = False,
     BM: pk.constexpr[int] = pk.auto(1, 64),
     BN: pk.constexpr[int] = pk.auto(1, 2048),
 ):
     """The gradient for x of ``norm_rows``: ``(g - mean g - x̂·mean(g·x̂))·scale`` with ``g = grad·weight``.
 
     The row's mean and scale ``1 / sqrt(variance + eps)`` go to mean_out and scale_out ``(K0, K1)``. Two passes for
-    them, one for the means of g, one to write. With RMS the terms of the mean are absent.
+    them, one for the means of g, one to write. With RMS the terms of the mean are absent. With GIVEN they are read from
+    there, strides being any, and eps counts for nothing.
     """
     i, b = line_of(x, BM)
     wide = working(x.dtype)
     tiles = pk.cdiv(x.shape[3], BN)
     count = pk.astype(x.shape[1] * x.shape[3], wide)
-    mean = pk.zeros((BM,), wide) if RMS else mean_of(x, i, b, BM, BN, wide)
+    if GIVEN:
+        mean = pk.load(mean_out, (b, i), (1, BM)).reshape((BM,)).astype(wide)
+    else:
+        mean = pk.zeros((BM,), wide) if RMS else mean_of(x, i, b, BM, BN, wide)
     square = pk.zeros((BM, BN), wide)
     first = pk.zeros((BM, BN), wide)
     second = pk.zeros((BM, BN), wide)
@@ -145,10 +150,14 @@ def norm_gradient_rows(
         g = part(grad, at, BM, BN, wide)
         if WEIGHT:
             g = g * part(weight, at, BM, BN, wide)
-        square = square + v * v
+        if not GIVEN:
+            square = square + v * v
         first = first + g
         second = second + g * v
-    scale = 1.0 / pk.sqrt(square.sum(axis=1) / count + pk.astype(eps, wide))
+    if GIVEN:
+        scale = pk.load(scale_out, (b, i), (1, BM)).reshape((BM,)).astype(wide)
+    else:
+        scale = 1.0 / pk.sqrt(square.sum(axis=1) / count + pk.astype(eps, wide))
     slope = second.sum(axis=1) * scale * scale / count
     level = first.sum(axis=1) / count
     for t in range(x.shape[1] * tiles):
@@ -162,8 +171,9 @@ def norm_gradient_rows(
             g = g - level[:, None]
         dx = (g - v * slope[:, None]) * scale[:, None]
         pk.store(out, at, dx.astype(out.dtype).reshape((1, 1, BM, BN)))
-    pk.store(mean_out, (b, i), mean.reshape((1, BM)))
-    pk.store(scale_out, (b, i), scale.reshape((1, BM)))
+    if not GIVEN:
+        pk.store(mean_out, (b, i), mean.reshape((1, BM)))
+        pk.store(scale_out, (b, i), scale.reshape((1, BM)))
 
 
 @pk.kernel
@@ -224,20 +234,33 @@ def normalize(
 
 def input_gradient(
     grad: Array, x: Array, weight: Array | None, out: Array, axes: tuple[int, ...], eps: float, rms: bool,
-    route: dict[str, Any],
+    route: dict[str, Any], given: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array]:  # fmt: skip
-    """Fill ``out`` with the gradient for x; the mean and the scale of each row, repeated to x's shape."""
-    r = rows([x, grad, x if weight is None else weight], [out], axes, **route)
-    wide = working(pk.dtypes.as_dtype(x.dtype))
-    (mean, means), (scale, scales) = r.per_row(wide), r.per_row(wide)
+    """Fill ``out`` with the gradient for x; the mean and the scale of each row, repeated to x's shape.
+
+    ``given`` are these two, where they are known: views of x's shape.
+    """
+    r = rows([x, grad, x if weight is None else weight, *(given or ())], [out], axes, **route)
+    if given is None:
+        wide = working(pk.dtypes.as_dtype(x.dtype))
+        (mean, means), (scale, scales) = r.per_row(wide), r.per_row(wide)
+    else:
+        means, scales = given
+        mean, scale = (_first(t) for t in r.inputs[3:])
     if not r.is_empty:
         k0, k1 = r.kept
         norm_gradient_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](
             r.inputs[1], r.inputs[0], r.inputs[2], r.outputs[0], mean, scale, eps,
-            RMS=rms, WEIGHT=weight is not None, **route,
+            RMS=rms, WEIGHT=weight is not None, GIVEN=given is not None, **route,
         )  # fmt: skip
     r.deliver(**route)
     return means, scales
+
+
+def _first(x: Array) -> Array:
+    """``(K0, K1)`` of ``(K0, R0, K1, R1)``: the first of each row."""
+    steps = strides_of(x)
+    return view(x, (int(x.shape[0]), int(x.shape[2])), (steps[0], steps[2]))
 
 
 def weight_gradients(

@@ -69,6 +69,12 @@ def test_layer_and_rms_norm(backend: str, layout: str, shape: tuple[int, ...], l
     scale = 1 if np.prod(tail) > 1 else 1e3  # one element: its gradient is a difference of equals
     for got, expected in zip(layer.layer_norm_gradient(g, x, tail, w, backend=backend), grads, strict=True):
         close(got, expected, 3e-5 * scale)
+    mean, deviation = x.mean(axes, keepdims=True), 1 / np.sqrt(x.var(axes, keepdims=True) + np.float32(layer.EPS))
+    known = {"mean": mean, "scale": deviation}  # eps then counts for nothing
+    for got, expected in zip(
+        layer.layer_norm_gradient(g, x, tail, w, 9.0, backend=backend, **known), grads, strict=True
+    ):
+        close(got, expected, 3e-5 * scale)
     y = rms.rms_norm(x, tail, w, backend=backend)
     want, grads = wanted(lambda x, w: torch.nn.functional.rms_norm(x, tail, w, float(2.0**-23)), g, x, w)
     close(y, want)
@@ -104,6 +110,12 @@ def test_batch_norm(backend: str, layout: str, shape: tuple[int, ...], training:
     close(var, kept[1].numpy())
     for got, expected in zip(batch.batch_norm_gradient(*arguments, backend=backend), grads, strict=True):
         close(got, expected)
+    if training:
+        axes = (0, *range(2, x.ndim))
+        known = {"mean": x.mean(axes), "scale": 1 / np.sqrt(x.var(axes) + np.float32(1e-5))}
+        found = batch.batch_norm_gradient(*arguments, 9.0, backend=backend, **known)  # eps counts for nothing
+        for got, expected in zip(found, grads, strict=True):
+            close(got, expected)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -163,3 +175,9 @@ def test_refusals() -> None:
         batch.batch_norm(x[:1], None, None, training=True)
     with pytest.raises(ArgumentShapeError, match="grad"):
         layer.layer_norm_gradient(x[:2], x, 6)
+    with pytest.raises(ArgumentTypeError, match="scale: expected mean and scale"):
+        layer.layer_norm_gradient(x, x, 6, mean=values(3, 1))
+    with pytest.raises(ArgumentShapeError, match="mean: expected shape"):
+        layer.layer_norm_gradient(x, x, 6, mean=values(6), scale=values(6))
+    with pytest.raises(ArgumentTypeError, match="scale: expected mean and scale"):
+        batch.batch_norm_gradient(x, x, mean=values(6))

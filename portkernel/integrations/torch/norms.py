@@ -119,18 +119,8 @@ def _rows_gradient(g: Tensor, x: Tensor, mean: Tensor, scale: Tensor, axes: tupl
 def _layer_norm_backward(
     grad: Tensor, x: Tensor, shape: Sequence[int], mean: Tensor, rstd: Tensor, weight: Any, bias: Any, mask: Any
 ) -> Any:
-    first = x.ndim - len(shape)
-    axes, others = tuple(range(first, x.ndim)), tuple(range(first))
-    dx = dw = db = None
-    if mask[0]:
-        g = grad if weight is None else pointwise(Bound(tiles.multiply, (grad, weight), dtype=wide(grad.dtype)))
-        dx = _rows_gradient(g, x, mean, rstd, axes)
-    if mask[1]:
-        product = pointwise(Bound(_weighted_normalised, (grad, x, mean, rstd), dtype=wide(x.dtype)))
-        dw = _summed(product, others, weight.dtype)
-    if mask[2]:
-        db = _summed(grad, others, bias.dtype)
-    return dx, dw, db
+    dx, dw, db = operators.call("layer_norm_gradient", grad, x, tuple(shape), weight, mean=mean, scale=rstd)
+    return dx if mask[0] else None, dw if mask[1] else None, _stored(db, bias.dtype) if mask[2] else None
 
 
 def _summed(x: Tensor, axes: tuple[int, ...], dtype: torch.dtype) -> Any:
@@ -292,7 +282,8 @@ def _batch_norm_backward(
     grad: Tensor, x: Tensor, weight: Any, running_mean: Any, running_var: Any, save_mean: Any, save_scale: Any,
     training: bool, eps: float, mask: Any,
 ) -> Any:  # fmt: skip
-    found = operators.call("batch_norm_gradient", grad, x, running_mean, running_var, weight, training, eps)
+    saved = {"mean": save_mean, "scale": save_scale} if training else {}
+    found = operators.call("batch_norm_gradient", grad, x, running_mean, running_var, weight, training, eps, **saved)
     return tuple(t if wanted else None for t, wanted in zip(found, mask, strict=True))
 
 
