@@ -7,7 +7,7 @@ import pytest
 
 import portkernel as pk
 from portkernel import config, errors
-from portkernel.runtime import isolate
+from portkernel.runtime import ahead, isolate
 
 pytest.importorskip("pyopencl")
 
@@ -134,3 +134,28 @@ def test_a_real_crash_of_the_wheels_compiler():
         assert "killed" in e.what or "ended" in e.what
     else:
         assert entry.data
+
+
+def test_a_launch_takes_what_was_begun(monkeypatch):
+    kernel = pk.kernel(add.fn)
+    x, out = np.arange(100, dtype=np.float32), np.full(100, -7, np.float32)
+    with pk.use(backend="opencl"):
+        for _ in range(2):  # the second is the first
+            kernel.begin((x, x, out), {"B": 50})
+        assert (out == -7).all()
+        monkeypatch.setattr(isolate, "_child", None)  # whoever compiles now fails
+        pk.reset_stats()
+        kernel[(2,)](x, x, out, B=50)
+        np.testing.assert_array_equal(out, 2 * x)
+    assert pk.stats().compilations == 1 and pk.stats().lowerings == 0
+    assert not ahead.AHEAD._begun
+
+
+def test_what_went_wrong_ahead_is_an_error_of_the_launch(compilers):
+    compilers("os.abort()")
+    kernel = pk.kernel(add.fn)
+    x, out = np.arange(100, dtype=np.float32), np.full(100, -7, np.float32)
+    with pk.use(backend="opencl"):
+        kernel.begin((x, x, out), {"B": 25})
+        with pytest.raises(errors.CompilerCrashError, match="SIGABRT"):
+            kernel[(4,)](x, x, out, B=25)
