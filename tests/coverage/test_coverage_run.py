@@ -116,6 +116,8 @@ from pathlib import Path
 sys.path[:0] = [{here!r}, {tmp!r}]
 from portkernel.coverage import pool
 pool.WORKER_MODULE = "fake_worker"
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background may have it ignored
 from test_coverage_run import *
 run = make_run(Journal(Path({journal!r}), False), [Row(n, dtypes=("float32",)) for n in ("a", "hang")], seconds=60.0)
 try:
