@@ -20,11 +20,12 @@ _DEFINED = re.compile(r"(?:__global__|__device__)[^;{()]*?\b([A-Za-z_]\w*)\s*\("
 _KERNEL = re.compile(r"__global__[^;{()]*?\b([A-Za-z_]\w*)\s*\(")
 _MACRO = re.compile(r"#\s*define\s+([A-Za-z_]\w*)")
 _KEYWORDS = frozenset(
-    (
-        "if for while switch return sizeof static_cast reinterpret_cast const_cast defined do else new delete alignof "
-        "decltype static_assert float double int unsigned char short long bool half size_t void catch operator"
-    ).split()
-)
+    {
+        "if", "for", "while", "switch", "return", "sizeof", "static_cast", "reinterpret_cast", "const_cast", "defined",
+        "do", "else", "new", "delete", "alignof", "decltype", "static_assert", "float", "double", "int",
+        "unsigned", "char", "short", "long", "bool", "half", "size_t", "void", "catch", "operator",
+    }
+)  # fmt: skip
 _PATTERN = re.compile(r"(?:__[a-z0-9_]+|atomic[A-Z]\w*)$")
 """What looks like a built-in: a double underscore before it, or an atomic."""
 
