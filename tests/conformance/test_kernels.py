@@ -56,9 +56,8 @@ def _launch(entry: Entry, problem: Problem, route: Route) -> Launch:
     grid = problem.grid
     if route.name == "cuda-emulation":
         open_sizes = [p.name for p in entry.kernel.parsed.params if p.constexpr and p.name not in constants]
-        fixed = {name: SIZES[name] for name in open_sizes if name in SIZES}
-        constants |= fixed
-        grid = grid(fixed) if callable(grid) else grid
+        constants |= {name: SIZES[name] for name in open_sizes if name in SIZES}
+        grid = grid(constants) if callable(grid) else grid
     return Launch(entry.kernel, dict(problem.args), {}, grid, constants=constants)
 
 
