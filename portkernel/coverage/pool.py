@@ -56,9 +56,9 @@ class Pool:
     def run(self, done: Callable[[Step, Outcome], None]) -> None:
         """Perform what there is time for; ``done`` is called in the caller's thread. An exception there, Ctrl-C too, ends
         the workers."""
-        for thread in self._threads:
-            thread.start()
         try:
+            for thread in self._threads:
+                thread.start()
             ended = 0
             while ended < len(self._threads):
                 answer = self._finished.get()
@@ -68,12 +68,11 @@ class Pool:
                     done(*answer)
         except BaseException:
             self._stop.set()
-            for child in list(self._alive):
-                child.kill()
+            while alive := [thread for thread in self._threads if thread.is_alive()]:
+                for child in list(self._alive):
+                    child.kill()  # again and again: one may have been starting
+                alive[0].join(0.05)
             raise
-        finally:
-            for thread in self._threads:
-                thread.join(timeout=self._seconds + 5)
 
     def _drain(self) -> None:
         try:

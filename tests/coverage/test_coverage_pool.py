@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -21,7 +23,9 @@ from portkernel.coverage.protocol import (
     encode_step,
 )
 from portkernel.coverage.states import State
+from portkernel.runtime import isolate
 from portkernel.runtime.identity import Identity
+from portkernel.runtime.isolate import Worker
 
 pytestmark = pytest.mark.usefixtures("fake_worker")
 
@@ -82,3 +86,28 @@ def test_an_interruption_ends_the_workers_at_once() -> None:
     with pytest.raises(KeyboardInterrupt):
         Pool([Batch((step("ok"),)), Batch((step("hang"),))], 2, 50).run(interrupt)
     assert time.monotonic() - start < 20
+
+
+def test_an_interruption_ends_a_worker_that_is_just_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted = threading.Event()
+    started: list[Worker] = []
+
+    class Late(Worker):
+        def __init__(self, module: str, variables: Mapping[str, str]) -> None:
+            if threading.current_thread() is not pool._threads[0]:
+                assert interrupted.wait(20)
+                time.sleep(0.2)
+            super().__init__(module, variables)
+            started.append(self)
+
+    def interrupt(s: Step, o: Outcome) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(isolate, "Worker", Late)
+    pool = Pool([Batch((step("ok"),)), Batch((step("hang"),)), Batch((step("later"),))], 2, 50)
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        pool.run(interrupt)
+    assert time.monotonic() - start < 20
+    assert len(started) == 2 and all(worker.process.poll() is not None for worker in started)
