@@ -39,6 +39,8 @@ VALUES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...],
     "conv_transpose2d": (ops.conv_transpose2d, F.conv_transpose2d, (draw(1, 5, 7, 5), draw(5, 6, 3, 3), draw(6), 2, 1), 45),
     "attention": (ops.scaled_dot_product_attention, F.scaled_dot_product_attention,
                   (draw(1, 2, 65, 32) / 3, draw(1, 2, 67, 32) / 3, draw(1, 2, 67, 33)), 100),
+    "attention with a bias": (ops.scaled_dot_product_attention, F.scaled_dot_product_attention,
+                  (draw(2, 2, 33, 32) / 3, draw(2, 2, 35, 32) / 3, draw(2, 2, 35, 33), draw(2, 1, 33, 35)), 100),
     "softmax": (ops.softmax, torch.softmax, (draw(33, 129) + 50, -1), 129),
     "layer_norm": (ops.layer_norm, F.layer_norm, (draw(33, 129) + 20, [129], draw(129), draw(129)), 129),
     "rms_norm": (ops.rms_norm, F.rms_norm, (draw(33, 129), [129], draw(129), 1e-5), 129),
@@ -134,13 +136,24 @@ def test_a_second_derivative_that_is_not_there_is_refused(function: Callable[...
             first.sum().backward()
 
 
+def test_the_gradient_of_a_mask_alone_launches_no_other(on_the_reference: None) -> None:
+    x, mask = torch.randn(2, 4), torch.zeros(2, 2, requires_grad=True)
+    pk.reset_stats()
+    y = ops.scaled_dot_product_attention(x, x, x, mask)
+    (first,) = torch.autograd.grad((y**2).sum(), mask, create_graph=True)
+    assert first.shape == mask.shape
+    assert {op for op, _, _ in pk.stats().operators} == {
+        "scaled_dot_product_attention", "scaled_dot_product_attention_mask_gradient",
+    }  # fmt: skip
+    with pytest.raises(GradientError, match=r"mask_gradient\(\): expected no gradient .* second derivative"):
+        first.sum().backward()
+
+
 def test_what_has_no_gradient_says_so() -> None:
     x = torch.rand(2, 4, requires_grad=True)
     with pk.use(backend="numpy"):
         with pytest.raises(GradientError, match=r"cumprod\(\)"):
             ops.cumprod(x, 1).sum().backward()
-        with pytest.raises(GradientError, match=r"attn_mask: expected a mask without gradient"):
-            ops.scaled_dot_product_attention(x, x, x, torch.zeros(2, 2, requires_grad=True)).sum().backward()
         with pytest.raises(ArgumentError, match="dropout_p: expected 0"):
             ops.scaled_dot_product_attention(x, x, x, None, 0.5)
         assert not ops.greater(x, x).requires_grad and not ops.argmax(x).requires_grad

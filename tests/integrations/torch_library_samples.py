@@ -91,6 +91,8 @@ DIFFERENTIABLE: dict[str, tuple[Callable[[], Arguments], ...]] = {
         lambda: (draw(2, 2, 3, 4), strided(2, 2, 5, 4), draw(2, 2, 5, 3)),
         lambda: (draw(2, 2, 3, 4), draw(2, 2, 3, 4), draw(2, 2, 3, 4), None, 0.0, True, 0.3),
         lambda: (draw(1, 4, 3, 4), draw(1, 2, 3, 4), draw(1, 2, 3, 4), torch.ones(3, 3).tril() > 0, 0.0, False, None, True),
+        lambda: (draw(2, 2, 3, 4), draw(2, 2, 5, 4), draw(2, 2, 5, 3), draw(2, 1, 3, 5)),
+        lambda: (draw(1, 4, 3, 2), draw(1, 2, 3, 2), draw(1, 2, 3, 2), draw(3, 1), 0.0, True, 0.7, True),
     ),
     "conv1d": (lambda: (draw(2, 4, 7), draw(6, 2, 3), draw(6), 2, 1, 1, 2), lambda: (draw(4, 7), draw(6, 4, 3), draw(6))),
     "conv2d": (lambda: (strided(1, 2, 5, 6), draw(3, 2, 3, 2), draw(3), 1, 1), lambda: (draw(1, 4, 6, 7), draw(4, 1, 2, 3), None, [2, 1], [0, 1], 2, 4)),

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from portkernel.errors import ArgumentError, GradientError
+from portkernel.errors import ArgumentError
 
 from .. import operators
 from .define import LOW, call, composite, computes, gradient, once_only, operator, sum_to
@@ -89,7 +89,23 @@ def _attention_backward(
     )  # fmt: skip
 
 
+@operator(
+    f"scaled_dot_product_attention_mask_gradient(Tensor grad, {_INPUTS}, Tensor result, Tensor lse, Tensor attn_mask, "
+    f"{_OPTIONS}) -> Tensor",
+    like=lambda grad, query, key, value, result, lse, mask, *rest: mask,
+)
+def _attention_mask_gradient(
+    grad: Tensor, query: Tensor, key: Tensor, value: Tensor, result: Tensor, lse: Tensor, mask: Tensor, causal: bool,
+    scale: Any, gqa: bool,
+) -> Any:  # fmt: skip
+    return operators.call(
+        "scaled_dot_product_attention_mask_gradient", grad, query, key, value, result, lse, mask, is_causal=causal,
+        scale=scale, enable_gqa=gqa,
+    )  # fmt: skip
+
+
 once_only("scaled_dot_product_attention_backward")
+once_only("scaled_dot_product_attention_mask_gradient")
 
 
 @gradient(
@@ -98,12 +114,10 @@ once_only("scaled_dot_product_attention_backward")
     constant=(1,),
 )
 def _attention_gradient(wanted: Any, grad: Tensor, _lse: Any, *kept: Any) -> Any:
-    if wanted[3]:
-        raise GradientError(
-            "scaled_dot_product_attention(): attn_mask: expected a mask without gradient, got one that requires it",
-            hint="pass attn_mask.detach(), or add the bias to the scores with torch.ops.portkernel.matmul and softmax",
-        )
-    return call("scaled_dot_product_attention_backward", grad, *kept)
+    inputs: Any = (None, None, None)
+    if any(wanted[:3]):
+        inputs = call("scaled_dot_product_attention_backward", grad, *kept)
+    return *inputs, call("scaled_dot_product_attention_mask_gradient", grad, *kept) if wanted[3] else None
 
 
 @composite(
