@@ -26,7 +26,7 @@ class Row:
     """Whose names and semantics it has: ``numpy`` or ``torch.nn.functional``."""
     kernels: tuple[str, ...] = ()
     aten: tuple[str, ...] = ()
-    onnx: tuple[str, ...] = ()
+    """The overloads of core ATen that it serves."""
 
     @property
     def id(self) -> str:

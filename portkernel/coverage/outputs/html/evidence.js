@@ -99,7 +99,7 @@ function evidence(r, leaf) {
       ["compiler", plain(place.compiler)], ["target", plain(place.target)], ["architecture", plain(place.arch)],
     ]) +
     facts("Operator", [
-      ["follows", mono(row.follows)], ["kernels", listed(row.kernels)], ["core ATen", listed(row.aten)], ["ONNX", listed(row.onnx)],
+      ["follows", mono(row.follows)], ["kernels", listed(row.kernels)], ["core ATen", listed(row.aten)],
     ]) +
     facts("Run", [
       ["machine", isStatic ? "" : plain(made.machine)], ["commit", made.commit ? `${mono(made.commit.slice(0, 12))}${made.dirty ? " with changes" : ""}` : "of an installed package"],

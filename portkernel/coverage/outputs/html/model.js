@@ -84,7 +84,7 @@ const groups = [];
   for (const group of groups) group.isOperator = group.kind === "operator";
 }
 const words = doc.rows.map((row) =>
-  [row.id, row.variant, ...row.kernels, ...row.aten, ...row.onnx].join(" ").toLowerCase());
+  [row.id, row.variant, ...row.kernels, ...row.aten].join(" ").toLowerCase());
 
 // What changed since the baseline, by row × leaf.
 const CHANGES = ["regressed", "improved", "new", "gone"];
