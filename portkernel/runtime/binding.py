@@ -9,6 +9,8 @@ from inspect import Parameter
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..dtypes import BY_NAME, DType, Scalar, float64
 from ..errors import ArgumentDTypeError, ArgumentError, ArgumentTypeError
 from ..ir import Tensor, Tile
@@ -188,6 +190,8 @@ def freeze(value: object, outer: tuple[object, ...] = ()) -> object:
     """
     if isinstance(value, float):
         return float, value.hex()
+    if isinstance(value, np.generic):
+        return type(value), value.tobytes()
     if isinstance(value, (tuple, list)):
         return type(value), tuple(freeze(v, outer) for v in value)
     if isinstance(value, dict):
