@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from pathlib import Path
@@ -60,9 +60,11 @@ class Selection:
     @property
     def last_tier(self) -> Tier:
         """The last tier that is tried. What is asked for by name is tried in full."""
+        if self.depth is Depth.FULL or self.cells:
+            return Tier.REST
         if self.depth is Depth.QUICK:
             return Tier.COMPILED
-        return Tier.REST if self.depth is Depth.FULL or self.operators else Tier.ARCHITECTURES
+        return Tier.REST if self.operators else Tier.ARCHITECTURES
 
     def times(self, tier: Tier) -> bool:
         """Whether the cells of ``tier`` on devices are timed."""
@@ -107,12 +109,7 @@ def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selecti
     checked: dict[tuple[Tier, int, int], list[Batch]] = {}
     measured: list[Batch] = []
     left_out = 0
-    seen: Counter[tuple[str, str]] = Counter()
-    for row in rows:
-        turn = seen[row.kind, row.name]
-        seen[row.kind, row.name] += 1
-        if not selection.row(row):
-            continue
+    for row, turn in in_turn(row for row in rows if selection.row(row)):
         wanted = [d for d in row.dtypes if not selection.dtypes or d in selection.dtypes]
         for dtype in wanted:
             steps: dict[Tier, list[Step]] = {}
@@ -120,7 +117,7 @@ def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selecti
                 tier = _tier(turn == 0, dtype == wanted[0], column, column.id in firsts)
                 cases = selection.cases if tier is Tier.LEAD or selection.depth is Depth.FULL else 1
                 step = Step(row.id, dtype, column, MODE[column.kind], cases, row.kind)
-                if not selection.cells and tier > selection.last_tier:
+                if tier > selection.last_tier:
                     left_out += 1
                 elif not selection.cells or step.id in selection.cells:
                     steps.setdefault(tier, []).append(step)
@@ -131,6 +128,14 @@ def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selecti
     probes = () if selection.cells else tuple(_probes(here, selection, scratch))
     ordered = tuple(batch for _, batches in sorted(checked.items()) for batch in batches)
     return Plan(probes, ordered, tuple(measured), left_out)
+
+
+def in_turn(rows: Iterable[Row]) -> Iterator[tuple[Row, int]]:
+    """Each row with its place among those of its operator: 0 for the one that leads."""
+    seen: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        yield row, seen[row.kind, row.name]
+        seen[row.kind, row.name] += 1
 
 
 def _common(dtype: str) -> int:

@@ -26,7 +26,7 @@ from ..targets.profile import chip
 from . import trials as source
 from .evidence import describe
 from .model import Cell, Column, Outcome, Percentage, Report, Row, cell_id
-from .plan import Depth, Selection
+from .plan import Depth, Selection, Tier, in_turn
 from .provenance import made, now
 from .states import State
 from .static_checks import Findings, check
@@ -42,16 +42,17 @@ Progress = Callable[[int, int, Row], None]
 def static_report(target: str, rows: Sequence[Row], selection: Selection, progress: Progress | None = None) -> Report:
     """What the operators ``rows`` would meet on ``target``, by each route that leads there.
 
-    A quick selection emits for one dtype of each plain operator and compiles nothing; the usual one emits every dtype of
-    each plain operator and compiles the first; a full one takes every variant and compiles all. Compiled is only what a
-    compiler on this machine takes for the chip. Raises :class:`~portkernel.errors.UnknownTargetError`.
+    A quick selection emits for one dtype of the row that leads each operator and compiles nothing; the usual one emits every
+    dtype of it and compiles the first; a full one takes every variant and compiles all. Of operators and cells asked for by
+    name every variant is taken. Compiled is only what a compiler on this machine takes for the chip. Raises :class:`~portkernel.errors.UnknownTargetError`.
     """
     start, clock = time.time(), time.perf_counter()
     profile = targets.record(target)
     routes = [route for route in chip(profile).routes if route.backend and route.is_open]
     chosen = [(column_of(profile, route), route) for route in routes]
     chosen = [(column, route) for column, route in chosen if selection.column(column)]
-    wanted = [row for row in rows if selection.row(row) and (selection.depth is Depth.FULL or not row.variant)]
+    asked = in_turn(row for row in rows if selection.row(row))
+    wanted = [row for row, turn in asked if turn == 0 or selection.last_tier is Tier.REST]
     cells: list[Cell] = []
     for done, row in enumerate(wanted):
         if progress is not None:

@@ -175,6 +175,22 @@ def test_states_are_at_most_compiled() -> None:
     assert all("not executed" in share.what for share in made.percentages)
 
 
+def test_every_operator_is_judged_by_the_row_that_leads_it() -> None:
+    attention = [Row("scaled_dot_product_attention", v, dtypes=("float32",)) for v in ("strided", "mask+strided")]
+    product = [Row("matmul", v, dtypes=("float32",)) for v in ("", "transposed")]
+
+    def judged(**selection: object) -> set[str]:
+        made = static_report("nvidia-a100", [*attention, *product], Selection(backends=("opencl",), **selection))  # type: ignore[arg-type]
+        return {cell.row for cell in made.cells}
+
+    leads = {"scaled_dot_product_attention[strided]", "matmul"}
+    assert judged(depth=Depth.QUICK) == judged() == leads
+    assert judged(operators=("matmul[transposed]",), depth=Depth.QUICK) == {"matmul[transposed]"}
+    assert judged(operators=("matmul",)) == {"matmul", "matmul[transposed]"}
+    columns = [c.id for c in static_report("nvidia-a100", product, Selection(backends=("opencl",))).columns]
+    assert judged(cells=(f"matmul[transposed]:float32@{columns[0]}",)) == {"matmul[transposed]"}
+
+
 def test_float64_where_a_chip_has_none() -> None:
     made = report("cambricon-mlu370", ADD, Depth.FULL)
     cells = {cell.dtype: cell for cell in made.cells}
