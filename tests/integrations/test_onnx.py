@@ -157,6 +157,16 @@ def test_a_node_and_a_model() -> None:
     assert not Backend.supports_device("CUDA:1")
 
 
+def test_the_remainder_of_c() -> None:
+    """Of infinite divisors, and of the least integer, which has no absolute value."""
+    for x, y in (
+        (np.asarray([-5, 5, -6.5], np.float32), np.asarray([np.inf, -np.inf, 4], np.float32)),
+        (np.asarray([-128, -128, 7], np.int8), np.asarray([3, -3, -3], np.int8)),
+    ):
+        (got,) = run_node(helper.make_node("Mod", ["x", "y"], ["z"], fmod=1), [x, y], backend="numpy")
+        assert np.array_equal(got, np.fmod(x, y))
+
+
 def test_what_is_not_covered_is_refused_or_falls_back_where_allowed() -> None:
     names = np.asarray(["a b", "c"], object)
     node = helper.make_node("StringConcat", ["x", "x"], ["y"])

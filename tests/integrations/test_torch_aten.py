@@ -234,6 +234,21 @@ def test_autograd_runs_above() -> None:
         torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("function", [
+    torch.floor_divide, torch.fmod, lambda x, y: torch.div(x, y, rounding_mode="floor"),
+    lambda x, y: torch.div(x, y, rounding_mode="trunc"),
+])  # fmt: skip
+def test_divisions_round_as_pytorchs(function: Any) -> None:
+    """Also where the rounded quotient is an integer and the exact one is below it, and beside infinities."""
+    x = torch.tensor([1.0, -1.0, 5.5, -5.5, 0.0, 6.0, 5.0, -5.0, torch.inf, 1e10])
+    y = torch.tensor([0.1, 0.1, -2.0, 2.0, 0.0, 0.3, torch.inf, -torch.inf, 2.0, 3.0])
+    least = torch.tensor([-128, -128, 127, 7, -7], dtype=torch.int8), torch.tensor([3, -3, -2, -3, 3], dtype=torch.int8)
+    for pair in ((x, y), least):
+        with pk.use(backend="numpy"), dispatch(strict=True):
+            found = function(*pair)
+        torch.testing.assert_close(found, function(*pair), rtol=1e-6, atol=0, equal_nan=True)
+
+
 def test_dropout_takes_its_numbers_from_pytorch() -> None:
     x = torch.ones(1000)
     with pk.use(backend="numpy"), dispatch(strict=True):

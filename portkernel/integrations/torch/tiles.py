@@ -9,7 +9,10 @@ from typing import Any
 
 import portkernel as pk
 
+from .. import division
+
 Tile = Any
+fmod, divide_trunc = division.fmod, division.quotient
 
 
 def add(x: Tile, y: Tile) -> Tile:
@@ -56,26 +59,12 @@ def divide_floor(x: Tile, y: Tile) -> Tile:
     return x // y
 
 
-def divide_floor_float(x: Tile, y: Tile) -> Tile:
-    return pk.floor(x / y)
-
-
-def divide_trunc(x: Tile, y: Tile) -> Tile:
-    q = x // y
-    return pk.where(pk.logical_and(q < 0, q * y != x), q + 1, q)
-
-
 def divide_trunc_float(x: Tile, y: Tile) -> Tile:
     return pk.trunc(x / y)
 
 
 def remainder(x: Tile, y: Tile) -> Tile:
     return x % y
-
-
-def fmod(x: Tile, y: Tile) -> Tile:
-    r = x % y
-    return pk.where(pk.logical_and(r != 0, (r < 0) != (x < 0)), r - y, r)
 
 
 def power(x: Tile, y: Tile) -> Tile:

@@ -11,6 +11,7 @@ import numpy as np
 import portkernel as pk
 from portkernel import ops
 
+from ... import division
 from ..registry import Work, operator
 from . import formulas
 from .arrays import Array
@@ -66,7 +67,7 @@ for _name, _op in _BINARY.items():
 @operator("Div")
 def div(a: Array, b: Array, axis: int | None = None, **_: Any) -> Array:
     b = aligned(a, b, axis)
-    return ops.divide(a, b) if a.dtype.kind not in "iu" else ops.elementwise(formulas.quotient, a, b)
+    return ops.divide(a, b) if a.dtype.kind not in "iu" else ops.elementwise(division.quotient, a, b)
 
 
 @operator("Pow")
@@ -77,7 +78,7 @@ def pow(x: Array, y: Array, axis: int | None = None, **_: Any) -> Array:
 
 @operator("Mod")
 def mod(a: Array, b: Array, fmod: int = 0) -> Array:
-    return ops.elementwise(formulas.fmod, a, b) if fmod else ops.remainder(a, b)
+    return ops.elementwise(division.fmod, a, b) if fmod else ops.remainder(a, b)
 
 
 @operator("BitShift")

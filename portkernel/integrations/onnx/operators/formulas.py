@@ -20,20 +20,8 @@ def reciprocal(x: Tile) -> Tile:
     return 1.0 / x
 
 
-def quotient(x: Tile, y: Tile) -> Tile:
-    """Of integers, rounded towards zero."""
-    down = x // y
-    return pk.where((x % y != 0) & ((x < 0) != (y < 0)), down + 1, down)
-
-
 def quotient_by(x: Tile, y: Tile) -> Tile:
     return x / y
-
-
-def fmod(x: Tile, y: Tile) -> Tile:
-    """The remainder with the sign of x."""
-    rest = pk.abs(x) % pk.abs(y)
-    return pk.where(x < 0, -rest, rest)
 
 
 def softsign(x: Tile) -> Tile:
