@@ -23,10 +23,10 @@ from ..coverage.outputs.markdown import to_compact, write_between_markers
 from ..coverage.outputs.summary import to_summary
 from ..coverage.outputs.terminal import console, print_report
 from ..coverage.places import BACKENDS
-from ..coverage.plan import Depth, Selection
 from ..coverage.pool import ask
 from ..coverage.rows import all_rows
 from ..coverage.run import Options, Run
+from ..coverage.worklist import Depth, Selection
 from ..dtypes import BY_NAME
 from ..errors import PortkernelError, SettingError
 from . import program as programs

@@ -1,4 +1,4 @@
-"""Performs a plan and gathers the cells."""
+"""Performs a worklist and gathers the cells."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from .journal import Journal
 from .model import Cell, Column, Outcome, ProbeResult, Report, Row, Step
 from .percentages import percentages
 from .places import Found
-from .plan import Plan, Selection, make_plan
 from .pool import Batch, Pool
 from .probes import degrade, result
 from .provenance import made, now
+from .worklist import Selection, Worklist, make_worklist
 
 Progress = Callable[[float, Step], None]
 """Called after each step with how far the run is, from 0 to 1, and the step."""
@@ -30,7 +30,7 @@ WEIGHT = {"run": 2, "compile": 4, "measure": 1, "probe": 2}
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a plan is performed: ``seconds`` bounds each step, ``budget`` the whole; ``command`` are the options, for the record."""
+    """How a worklist is performed: ``seconds`` bounds each step, ``budget`` the whole; ``command`` are the options, for the record."""
 
     workers: int = 2
     seconds: float = 60.0
@@ -50,9 +50,9 @@ class Run:
         self._columns = places.columns(found)
         self._outcomes: dict[str, tuple[Outcome, str]] = dict(journal.done)
         self._scratch = tempfile.TemporaryDirectory(prefix="portkernel-coverage-")
-        self.plan: Plan = make_plan(self._rows, self._columns, selection, Path(self._scratch.name))
+        self.worklist: Worklist = make_worklist(self._rows, self._columns, selection, Path(self._scratch.name))
         self.complete = False
-        unknown = set(selection.cells) - {s.id for s in self.plan.steps}
+        unknown = set(selection.cells) - {s.id for s in self.worklist.steps}
         if unknown:
             raise SettingError(
                 f"--cell: expected a cell of this machine, got {', '.join(sorted(unknown))}",
@@ -61,8 +61,8 @@ class Run:
 
     def perform(self, progress: Progress | None = None) -> None:
         """Perform what is not done yet. KeyboardInterrupt leaves what was found in place and in the journal."""
-        total = sum(WEIGHT[s.mode] for s in self.plan.steps)
-        work = sum(WEIGHT[s.mode] for s in self.plan.steps if s.key in self._outcomes)
+        total = sum(WEIGHT[s.mode] for s in self.worklist.steps)
+        work = sum(WEIGHT[s.mode] for s in self.worklist.steps if s.key in self._outcomes)
 
         def done(step: Step, outcome: Outcome) -> None:
             nonlocal work
@@ -76,14 +76,14 @@ class Run:
 
         try:
             limit, end = self._options.seconds, self._clock + self._options.budget
-            Pool(self._left(self.plan.probes), 1, limit).run(done)
+            Pool(self._left(self.worklist.probes), 1, limit).run(done)
             lying = {p.column for p in self._probes() if p.degraded}
-            enough = end - TIMING * self._options.budget if self.plan.measured and end < math.inf else end
-            Pool(self._left(self.plan.checked, lying), self._options.workers, limit, enough).run(done)
+            enough = end - TIMING * self._options.budget if self.worklist.measured and end < math.inf else end
+            Pool(self._left(self.worklist.checked, lying), self._options.workers, limit, enough).run(done)
             Pool(self._left(self._worth_measuring()), 1, limit, end).run(done)
             self.complete = True
         finally:
-            self._journal.close(all(s.key in self._outcomes for b in self.plan.checked for s in b.steps))
+            self._journal.close(all(s.key in self._outcomes for b in self.worklist.checked for s in b.steps))
             self._scratch.cleanup()
 
     def _left(self, batches: Sequence[Batch], lying: set[str] = frozenset()) -> list[Batch]:  # type: ignore[assignment]
@@ -97,19 +97,19 @@ class Run:
     def _worth_measuring(self) -> list[Batch]:
         """Only what was seen to be right is timed."""
         right = {s.cell for s, (o, _) in self._known("run") if o.state.ran}
-        kept = [replace(b, steps=tuple(s for s in b.steps if s.cell in right)) for b in self.plan.measured]
+        kept = [replace(b, steps=tuple(s for s in b.steps if s.cell in right)) for b in self.worklist.measured]
         return [batch for batch in kept if batch.steps]
 
     def _known(self, *modes: str) -> list[tuple[Step, tuple[Outcome, str]]]:
-        return [(s, self._outcomes[s.key]) for s in self.plan.steps if s.mode in modes and s.key in self._outcomes]
+        return [(s, self._outcomes[s.key]) for s in self.worklist.steps if s.mode in modes and s.key in self._outcomes]
 
     def _probes(self) -> list[ProbeResult]:
         return [result(s, o) for s, (o, _) in self._known("probe")]
 
     def report(self) -> Report:
         """Everything found so far; what was not reached is untested."""
-        cells = gather(self._rows, self._columns, self.plan, self._outcomes)
-        reachable = sum(len(batch.steps) for batch in self.plan.checked)
+        cells = gather(self._rows, self._columns, self.worklist, self._outcomes)
+        reachable = sum(len(batch.steps) for batch in self.worklist.checked)
         probes = self._probes()
         cells = degrade(cells, probes)
         seconds = time.perf_counter() - self._clock
@@ -121,18 +121,18 @@ class Run:
             cells=cells,
             probes=probes,
             percentages=percentages(self._rows, shown, cells),
-            left_out=self.plan.left_out + reachable - len(cells),
+            left_out=self.worklist.left_out + reachable - len(cells),
             missing=places.missing(self._found),
         )
 
 
 def gather(
-    rows: Sequence[Row], columns: Sequence[Column], plan: Plan, outcomes: Mapping[str, tuple[Outcome, str]]
+    rows: Sequence[Row], columns: Sequence[Column], worklist: Worklist, outcomes: Mapping[str, tuple[Outcome, str]]
 ) -> tuple[Cell, ...]:
     """A cell for each row, dtype and column that was reached, in that order; a measurement joins the run that it measured."""
-    times = {s.cell: outcomes[s.key][0] for b in plan.measured for s in b.steps if s.key in outcomes}
+    times = {s.cell: outcomes[s.key][0] for b in worklist.measured for s in b.steps if s.key in outcomes}
     cells: list[Cell] = []
-    for step in (s for batch in plan.checked for s in batch.steps if s.key in outcomes):
+    for step in (s for batch in worklist.checked for s in batch.steps if s.key in outcomes):
         outcome, date = outcomes[step.key]
         cell = Cell(*step.cell, outcome, date)
         timed = times.get(step.cell)

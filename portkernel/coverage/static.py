@@ -26,11 +26,11 @@ from ..targets.profile import chip
 from . import trials as source
 from .evidence import describe
 from .model import Cell, Column, Outcome, Percentage, Report, Row, cell_id
-from .plan import Depth, Selection, Tier, in_turn
 from .provenance import made, now
 from .states import State
 from .static_checks import Findings, check
 from .worker import summary
+from .worklist import Depth, Selection, Tier, in_turn
 
 WORDS = (
     "judged from its profile, nothing was executed: emitted says that the text respects what is known of the chip,"

@@ -16,9 +16,9 @@ from coverage_kit import FAKE_WORKER, HERE
 from portkernel.coverage.document import schema, to_document
 from portkernel.coverage.journal import Journal
 from portkernel.coverage.model import Row, Step
-from portkernel.coverage.plan import Selection
 from portkernel.coverage.run import Options, Run
 from portkernel.coverage.states import State
+from portkernel.coverage.worklist import Selection
 from portkernel.errors import SettingError
 
 ROWS = [Row(name, dtypes=("float32",)) for name in ("a", "b", "c", "crash")]

@@ -12,10 +12,10 @@ import portkernel as pk
 from portkernel import errors, targets
 from portkernel.coverage.document import schema, to_json
 from portkernel.coverage.model import Report, Row
-from portkernel.coverage.plan import Depth, Selection
 from portkernel.coverage.states import State
 from portkernel.coverage.static import WORDS, _refusal, static_report
 from portkernel.coverage.static_checks import Findings, check
+from portkernel.coverage.worklist import Depth, Selection
 from portkernel.runtime import inspection
 from portkernel.targets import language, read
 from portkernel.targets.facts import Profile, Route

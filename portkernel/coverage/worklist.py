@@ -78,7 +78,7 @@ class Selection:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Worklist:
     """``probes`` come first, one worker at a time; ``checked`` may run side by side; ``measured`` steps run alone, last.
 
     ``left_out`` counts the cells of the selection that this depth does not try.
@@ -100,7 +100,7 @@ MODE = {"device": "run", "interpreter": "run", "compiler": "compile"}
 """How a column of a kind is tried."""
 
 
-def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selection, scratch: Path) -> Plan:
+def make_worklist(rows: Iterable[Row], columns: Sequence[Column], selection: Selection, scratch: Path) -> Worklist:
     """The steps for ``rows`` on ``columns``, by :class:`Tier`; in each, all rows come with one dtype before any comes with the
     next, and each operator with one variant before any comes with two. ``scratch`` holds the compile caches of the probes.
     """
@@ -127,7 +127,7 @@ def make_plan(rows: Iterable[Row], columns: Sequence[Column], selection: Selecti
                 measured += [Batch(timed)] if timed else []
     probes = () if selection.cells else tuple(_probes(here, selection, scratch))
     ordered = tuple(batch for _, batches in sorted(checked.items()) for batch in batches)
-    return Plan(probes, ordered, tuple(measured), left_out)
+    return Worklist(probes, ordered, tuple(measured), left_out)
 
 
 def in_turn(rows: Iterable[Row]) -> Iterator[tuple[Row, int]]:

@@ -8,8 +8,8 @@ from coverage_kit import HERE
 
 from portkernel.coverage import places
 from portkernel.coverage.model import Row
-from portkernel.coverage.plan import Depth, Plan, Selection, make_plan
 from portkernel.coverage.states import RANK, State
+from portkernel.coverage.worklist import Depth, Selection, Worklist, make_worklist
 
 COLUMNS = places.columns(HERE)
 ROWS = [
@@ -22,12 +22,12 @@ ROWS = [
 ]
 
 
-def planned(**selection: object) -> Plan:
-    return make_plan(ROWS, COLUMNS, Selection(**selection), Path("/nowhere"))  # type: ignore[arg-type]
+def wanted(**selection: object) -> Worklist:
+    return make_worklist(ROWS, COLUMNS, Selection(**selection), Path("/nowhere"))  # type: ignore[arg-type]
 
 
-def tried(plan: Plan) -> set[str]:
-    return {s.id for b in plan.checked for s in b.steps}
+def tried(worklist: Worklist) -> set[str]:
+    return {s.id for b in worklist.checked for s in b.steps}
 
 
 def test_columns_are_the_same_on_every_machine() -> None:
@@ -44,14 +44,14 @@ def test_columns_are_the_same_on_every_machine() -> None:
 
 def test_every_cell_is_tried_or_left_out() -> None:
     for depth in Depth:
-        plan = planned(depth=depth)
-        assert plan.left_out + len(tried(plan)) == sum(len(row.dtypes) for row in ROWS) * len(COLUMNS)
-    assert not planned(depth=Depth.FULL).left_out
-    assert not planned(operators=("a",)).left_out
+        worklist = wanted(depth=depth)
+        assert worklist.left_out + len(tried(worklist)) == sum(len(row.dtypes) for row in ROWS) * len(COLUMNS)
+    assert not wanted(depth=Depth.FULL).left_out
+    assert not wanted(operators=("a",)).left_out
 
 
 def test_what_says_most_comes_first() -> None:
-    order = [s.id for b in planned().checked for s in b.steps]
+    order = [s.id for b in wanted().checked for s in b.steps]
     places_of = [order.index(cell) for cell in (
         "a:float32@opencl/pocl", "a:float32@cuda/sm_90", "a[empty]:float32@opencl/pocl", "a[mask]:float32@numpy/numpy",
         "a:int8@opencl/pocl", "a[empty]:float32@triton/interpreter", "a:int8@cuda/sm_90", "a:float32@cuda/sm_80",
@@ -61,40 +61,44 @@ def test_what_says_most_comes_first() -> None:
 
 
 def test_each_operator_has_one_variant_tried_before_any_has_two() -> None:
-    order = [s.id for b in planned(backends=("numpy",)).checked for s in b.steps]
+    order = [s.id for b in wanted(backends=("numpy",)).checked for s in b.steps]
     first, second = order.index("b[mask]:float32@numpy/numpy"), order.index("a[mask]:float32@numpy/numpy")
     assert order.index("a[empty]:float32@numpy/numpy") < first < second < order.index("a:int8@numpy/numpy")
 
 
 def test_quick_tries_the_plain_call_on_one_dtype() -> None:
-    plan = planned(depth=Depth.QUICK)
-    assert {s.dtype for b in plan.checked for s in b.steps if s.row == "a"} == {"float32"}
-    assert not any("empty" in cell or "sm_80" in cell for cell in tried(plan))
-    assert not plan.measured
+    worklist = wanted(depth=Depth.QUICK)
+    assert {s.dtype for b in worklist.checked for s in b.steps if s.row == "a"} == {"float32"}
+    assert not any("empty" in cell or "sm_80" in cell for cell in tried(worklist))
+    assert not worklist.measured
 
 
 def test_an_operator_without_a_plain_call_leads_with_its_first_variant() -> None:
     rows = [Row("g", "groups", dtypes=("float32",)), Row("g", "mask", dtypes=("float32",))]
-    plan = make_plan(rows, COLUMNS, Selection(depth=Depth.QUICK), Path("/nowhere"))
-    assert {s.row for b in plan.checked for s in b.steps} == {"g[groups]"}
+    worklist = make_worklist(rows, COLUMNS, Selection(depth=Depth.QUICK), Path("/nowhere"))
+    assert {s.row for b in worklist.checked for s in b.steps} == {"g[groups]"}
 
 
 def test_only_devices_are_timed_and_only_interpreters_and_devices_probed() -> None:
-    plan = planned()
-    assert {s.column.id for b in plan.measured for s in b.steps} == {"numpy/numpy", "opencl/pocl"}
-    assert {s.column.id for b in plan.probes for s in b.steps} == {"numpy/numpy", "opencl/pocl", "triton/interpreter"}
-    for cold, warm in zip(plan.probes[::2], plan.probes[1::2], strict=True):
+    worklist = wanted()
+    assert {s.column.id for b in worklist.measured for s in b.steps} == {"numpy/numpy", "opencl/pocl"}
+    assert {s.column.id for b in worklist.probes for s in b.steps} == {
+        "numpy/numpy",
+        "opencl/pocl",
+        "triton/interpreter",
+    }
+    for cold, warm in zip(worklist.probes[::2], worklist.probes[1::2], strict=True):
         assert {s.kind for s in cold.steps} == {"cold"} and {s.kind for s in warm.steps} == {"warm"}
         assert cold.environment == warm.environment and cold.alone and warm.alone
-    folders = [b.environment["PORTKERNEL_CACHE_DIR"] for b in plan.probes]
+    folders = [b.environment["PORTKERNEL_CACHE_DIR"] for b in worklist.probes]
     assert len(set(folders)) == 3
 
 
 def test_selections() -> None:
-    only = planned(operators=("a[empty]",), backends=("opencl",), dtypes=("int8",))
+    only = wanted(operators=("a[empty]",), backends=("opencl",), dtypes=("int8",))
     assert tried(only) == {"a[empty]:int8@opencl/pocl"}
-    assert {c.partition("@")[2] for c in tried(planned(backends=("cuda/sm_90",)))} == {"cuda/sm_90"}
-    one = planned(cells=("a:float32@cuda/sm_80",), depth=Depth.QUICK)
+    assert {c.partition("@")[2] for c in tried(wanted(backends=("cuda/sm_90",)))} == {"cuda/sm_90"}
+    one = wanted(cells=("a:float32@cuda/sm_80",), depth=Depth.QUICK)
     assert tried(one) == {"a:float32@cuda/sm_80"} and not one.left_out and not one.probes
 
 
