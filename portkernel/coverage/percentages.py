@@ -35,16 +35,19 @@ def percentages(rows: Sequence[Row], columns: Sequence[Column], cells: Sequence[
 
 
 def covered(rows: Sequence[Row], cells: Iterable[Cell], column: str) -> set[str]:
-    """The names of the operators that count on ``column``; on all columns where it is empty."""
+    """The names of the operators that count on ``column``; on all columns where it is empty.
+
+    A text that was only emitted is no evidence: it takes an operator away on its own column, and nothing elsewhere.
+    """
     names = {row.id: row.name for row in rows if row.kind == "operator"}
     good: set[str] = set()
     bad: set[str] = set()
     for cell in cells:
         if cell.row not in names or column not in ("", cell.column):
             continue
-        if cell.state.covered or (cell.state is State.EMITTED and not column):
+        if cell.state.covered:
             good.add(names[cell.row])
-        elif cell.state not in (State.UNTESTED, State.UNSUPPORTED):
+        elif cell.state not in (State.UNTESTED, State.UNSUPPORTED) and (column or cell.state is not State.EMITTED):
             bad.add(names[cell.row])
     return good - bad
 

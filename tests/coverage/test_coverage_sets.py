@@ -63,6 +63,18 @@ def test_an_operator_counts_when_all_that_was_tried_is_covered(cells, names: set
     assert covered(ROWS, cells, POCL.id) == names
 
 
+@pytest.mark.parametrize(
+    ("cells", "everywhere", "there"),
+    [
+        ((cell(State.EMITTED, "a", column=SM90),), set(), set()),
+        ((cell(State.NATIVE, "a"), cell(State.EMITTED, "a", column=SM90)), {"a"}, set()),
+        ((cell(State.COMPILED, "a", column=SM90), cell(State.EMITTED, "a", "int8", SM90)), {"a"}, set()),
+    ],
+)
+def test_an_emitted_text_is_no_evidence(cells, everywhere: set[str], there: set[str]) -> None:
+    assert covered(ROWS, cells, "") == everywhere and covered(ROWS, cells, SM90.id) == there
+
+
 def test_shares_name_their_denominators() -> None:
     found = percentages(ROWS, [POCL, SM90], [cell(State.NATIVE, "a"), cell(State.WRONG, "b")])
     by_key = {(p.of, p.column): p for p in found}

@@ -55,6 +55,7 @@ def to_html(report: Report) -> str:
         letters_data=_embedded(letters),
         probes=_joined(document["probes"]),
         static=is_static(report),
+        covering=[state.value for state in State if state.covered],
         styles=[_read(name) for name in STYLES],
         scripts=[_read(name) for name in SCRIPTS],
     )

@@ -85,7 +85,7 @@ function select() {
 }
 
 // Operators that count: on the places shown each cell tried is covered, refusals in words aside, and one at least is.
-// A text that was only emitted counts where nothing can run (a static report), and takes away where it is all there is.
+// A text that was only emitted counts where nothing can run (a static report), and takes away on a place alone.
 function covered(found) {
   const alone = unique(found.leaves.map((leaf) => leaf.place.id)).length === 1;
   const good = new Set();
@@ -98,8 +98,8 @@ function covered(found) {
         const state = code[r * WIDTH + leaf.index];
         if (state === NONE || state === UNTESTED) continue;
         tried.add(group.name);
-        if (COVERED.has(state) || (state === EMITTED && (isStatic || !alone))) good.add(group.name);
-        else if (state !== REFUSED) bad.add(group.name);
+        if (COVERED.has(state) || (state === EMITTED && isStatic)) good.add(group.name);
+        else if (state !== REFUSED && (state !== EMITTED || alone)) bad.add(group.name);
       }
     }
   }

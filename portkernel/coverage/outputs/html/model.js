@@ -5,7 +5,7 @@ const LETTER = JSON.parse(byId("letters").textContent);
 const STATES = Object.keys(doc.states); // best first, untested last
 const UNTESTED = STATES.indexOf("untested");
 const NONE = 255; // the operator does not take the dtype
-const COVERED = new Set(["native", "emulated", "compiled"].map((s) => STATES.indexOf(s)));
+const COVERED = new Set(covering.map((s) => STATES.indexOf(s)));
 const EMITTED = STATES.indexOf("emitted");
 const REFUSED = STATES.indexOf("unsupported");
 const SHORT = {
