@@ -1,4 +1,9 @@
-"""Interleaved timing: every round runs each contestant once, so that what else the machine does hits all alike."""
+"""Interleaved timing: contestants take turns, so that what else the machine does hits all alike.
+
+A turn begins on an idle process and with a run that does not count: pools of threads that wait for work by spinning
+(OpenMP's, OpenBLAS's) would take a core from whoever comes next, and each contestant's own threads and data are where
+they are when it is called again and again.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,9 @@ from .model import Interval, Run
 MIN_ROUNDS = 9
 MAX_ROUNDS = 400
 WARM_UP = 2
+TURN = 0.005
+PAUSE = 0.016
+PATIENCE = 0.4
 
 
 def interval(samples: Sequence[float]) -> Interval:
@@ -33,14 +41,32 @@ def rounds(contestants: Mapping[str, Run], seconds: float) -> dict[str, list[flo
     end = time.perf_counter() + seconds
     done = 0
     while done < MIN_ROUNDS or (done < MAX_ROUNDS and time.perf_counter() < end):
-        turn = done % len(names)
-        for name in (*names[turn:], *names[:turn]):
-            run = contestants[name]
-            start = time.perf_counter()
-            run()
-            taken[name].append(time.perf_counter() - start)
+        first = done % len(names)
+        for name in (*names[first:], *names[:first]):
+            taken[name].append(_turn(contestants[name]))
         done += 1
     return taken
+
+
+def _turn(run: Run) -> float:
+    """The median time of runs for about ``TURN`` seconds, one at least."""
+    _rest()
+    run()
+    times: list[float] = []
+    while sum(times) < TURN:
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def _rest() -> None:
+    """Wait until this process is idle: no thread of it ran for ``PAUSE`` seconds."""
+    for _ in range(round(PATIENCE / PAUSE)):
+        before = time.process_time()
+        time.sleep(PAUSE)
+        if time.process_time() - before < PAUSE / 4:
+            return
 
 
 def speeds(taken: Mapping[str, Sequence[float]], ours: str = "ours") -> dict[str, Interval]:

@@ -12,7 +12,9 @@ from .platforms import import_invoker
 
 _ROUNDS = 5
 _CHAINS = 12
-_STEPS = 1 << 16
+_STEPS = 1 << 15
+_PROGRAMS = 16
+"""For each compute unit: enough that a thread that wakes late costs little."""
 _MEMORY = 256 << 20
 
 
@@ -72,7 +74,7 @@ def measure(wanted: str | None) -> dict[str, object]:
         for dtype, scalar, width in (("float32", "float", 4), ("float64", "double", 8)):
             if dtype in target.native:
                 lanes = max(target.dot_vector_bytes or target.vector_bytes, width) // width
-                flops[dtype] = _flops(device.handle, scalar, lanes, 2 * target.units, width)
+                flops[dtype] = _flops(device.handle, scalar, lanes, _PROGRAMS * target.units, width)
         found |= {"flops": flops, "bandwidth": _bandwidth(device.handle, target.units)}
     except (PortkernelError, RuntimeError) as error:
         found["failure"] = str(error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -34,11 +36,26 @@ def test_the_interval_of_a_median_comes_from_order_statistics() -> None:
     assert found.low == 40.0 and found.high == 60.0
 
 
-def test_rounds_take_turns_and_do_not_count_the_first_runs() -> None:
+def test_rounds_take_turns_and_do_not_count_the_first_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
+    monkeypatch.setattr(measure, "_rest", lambda: calls.append("rest"))
+    monkeypatch.setattr(measure, "TURN", 1e-9)
     taken = measure.rounds({"ours": lambda: calls.append("ours"), "numpy": lambda: calls.append("numpy")}, 0.0)
     assert [len(t) for t in taken.values()] == [measure.MIN_ROUNDS] * 2
-    assert calls[: 2 * measure.WARM_UP + 4] == ["ours", "numpy"] * measure.WARM_UP + ["ours", "numpy", "numpy", "ours"]
+    ours, numpy = ["rest", "ours", "ours"], ["rest", "numpy", "numpy"]
+    assert calls[: 2 * measure.WARM_UP + 12] == ["ours", "numpy"] * measure.WARM_UP + ours + numpy + numpy + ours
+
+
+def test_a_turn_waits_for_threads_that_spin() -> None:
+    until = time.perf_counter() + 3 * measure.PAUSE
+
+    def spin() -> None:
+        while time.perf_counter() < until:
+            pass
+
+    threading.Thread(target=spin).start()
+    measure._rest()
+    assert time.perf_counter() >= until
 
 
 def test_speeds_are_paired_by_round() -> None:
