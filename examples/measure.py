@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 import portkernel as pk
+from portkernel.bench.measure import rounds
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,9 @@ class Speed:
 def speed(
     unit: str, items: int, ours: Callable[[], object], theirs: Callable[[], object], seconds: float = 4.0
 ) -> Speed:
-    """Run both in turn for about ``seconds``, after two runs of each that do not count."""
-    for _ in range(2):
-        ours()
-        theirs()
-    mine: list[float] = []
-    other: list[float] = []
-    begin = time.perf_counter()
-    while len(mine) < 3 or time.perf_counter() - begin < seconds:
-        for times, run in ((mine, ours), (other, theirs)):
-            start = time.perf_counter()
-            run()
-            times.append(time.perf_counter() - start)
-    return Speed(unit, items / statistics.median(mine), items / statistics.median(other))
+    """Run both in turn for about ``seconds``, each turn on an idle process, as ``portkernel bench`` does."""
+    taken = rounds({"ours": ours, "torch": theirs}, seconds)
+    return Speed(unit, items / statistics.median(taken["ours"]), items / statistics.median(taken["torch"]))
 
 
 def relative_error(got: torch.Tensor, want: torch.Tensor) -> float:
