@@ -36,6 +36,7 @@ VALUES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...],
     "linear": (ops.linear, F.linear, (draw(3, 33, 70), draw(65, 70), draw(65)), 70),
     "conv1d": (ops.conv1d, F.conv1d, (draw(2, 6, 37), draw(9, 2, 5), draw(9), 2, 2, 1, 3), 10),
     "conv2d": (ops.conv2d, F.conv2d, (draw(2, 5, 17, 19), draw(33, 5, 3, 3), draw(33), 1, 1), 45),
+    "conv2d, same": (ops.conv2d, F.conv2d, (draw(2, 5, 17, 19), draw(7, 5, 4, 3), draw(7), 1, "same", (1, 3)), 60),
     "conv_transpose2d": (ops.conv_transpose2d, F.conv_transpose2d, (draw(1, 5, 7, 5), draw(5, 6, 3, 3), draw(6), 2, 1), 45),
     "attention": (ops.scaled_dot_product_attention, F.scaled_dot_product_attention,
                   (draw(1, 2, 65, 32) / 3, draw(1, 2, 67, 32) / 3, draw(1, 2, 67, 33)), 100),
@@ -63,6 +64,7 @@ COMPILED = frozenset(["matmul", "linear", "conv2d", "attention", "softmax", "lay
 """Those that are tried where the tensors lie, compiled; the others on the reference."""
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch says that it copies
 @pytest.mark.parametrize("name", VALUES)
 def test_values_and_gradients_are_as_exact_as_pytorchs(name: str) -> None:
     """Error against float64 at most four times PyTorch's own, or 8·eps·K times the scale of the result."""
@@ -159,6 +161,17 @@ def test_what_has_no_gradient_says_so() -> None:
         assert not ops.greater(x, x).requires_grad and not ops.argmax(x).requires_grad
 
 
+@pytest.mark.parametrize(("padding", "stride", "message"), [
+    ("full", 1, "expected 'same', 'valid' or numbers, got 'full'"),
+    ("same", 2, "expected numbers with a stride above 1, got 'same'"),
+])  # fmt: skip
+def test_a_padding_that_has_no_meaning(padding: str, stride: int, message: str) -> None:
+    x, w = torch.rand(1, 2, 5, 5), torch.rand(3, 2, 3, 3)
+    with pk.use(backend="numpy"), pytest.raises(ArgumentError, match=rf"conv2d\(\): padding: {message}"):
+        ops.conv2d(x, w, stride=stride, padding=padding)
+    assert torch.equal(ops.conv2d(x, w, padding="valid"), ops.conv2d(x, w))
+
+
 def test_the_plain_operator_names_this_one() -> None:
     with pytest.raises(ArgumentTypeError, match="requires it") as raised:
         pk.ops.softmax(torch.ones(2, 4, requires_grad=True))
@@ -176,6 +189,7 @@ def test_autocast(dtype: Any) -> None:
         for found in (ops.matmul(x, x), ops.linear(x, x, x[0]), ops.scaled_dot_product_attention(x, x, x)):
             assert found.dtype == dtype
         y = ops.conv2d(image, weight)
+        assert ops.conv2d(image, weight, padding="same").dtype == dtype
         for found in (ops.softmax(low), ops.layer_norm(low, [4]), ops.sum(low), ops.exp(low), ops.logsumexp(low, [1])):
             assert found.dtype == torch.float32
         assert ops.relu(low).dtype == dtype and ops.add(low, x).dtype == torch.float32
