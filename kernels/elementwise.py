@@ -70,22 +70,19 @@ _kernels: dict[object, pk.Kernel] = {}
 _results: dict[object, pk.DType] = {}
 
 
-def _identity(fn: Callable[..., Any]) -> object:
-    """Equal for two functions of one text and equal closures, as of a lambda written in a loop."""
+def _globals_key(fn: Callable[..., Any]) -> object:
+    """The numbers, dtypes and functions that the globals named in ``fn`` are now: the dtype of its result hangs on them."""
     if not isinstance(fn, FunctionType):
-        return fn
-    cells = tuple(c.cell_contents for c in fn.__closure__ or ())
-    key = (fn.__code__, cells, fn.__defaults__, id(fn.__globals__))
-    try:
-        hash(key)
-    except TypeError:
-        return fn
-    return key
+        return None
+    named = [fn.__globals__.get(name) for name in fn.__code__.co_names]
+    plain = tuple([pk.constant_key(x) for x in named if isinstance(x, (int, float, np.generic, pk.DType))])
+    return plain, tuple([x for x in named if isinstance(x, FunctionType)])
 
 
 def _result_dtype(key: object, fn: Callable[..., Any], dtypes: tuple[pk.DType, ...]) -> pk.DType:
     """The dtype of ``fn`` of elements of ``dtypes``, by one evaluation of it on ones."""
-    found = _results.get((key, dtypes))
+    kept = (key, _globals_key(fn), dtypes)
+    found = _results.get(kept)
     if found is None:
         seen: list[pk.DType] = []
 
@@ -97,7 +94,7 @@ def _result_dtype(key: object, fn: Callable[..., Any], dtypes: tuple[pk.DType, .
         text = f"@pk.kernel\ndef probe({names}):\n    RECORD(FN({loads}))\n"
         kernel = pk.kernel_from_source(text, "probe", {"FN": fn, "RECORD": record})
         kernel.eager[(1,)](*(np.ones(1, d.np) for d in dtypes))
-        found = _results[(key, dtypes)] = seen[0]
+        found = _results[kept] = seen[0]
     return found
 
 
@@ -125,7 +122,7 @@ def elementwise(
     shape = broadcast_shapes(where, *(tuple(int(n) for n in x.shape) for _, x in real))
     common = reduce(_promote, own.values())
     given = tuple(None if i in own else _scalar_dtype(x, common, i) for i, x in enumerate(arrays))
-    key = _identity(fn)
+    key = pk.constant_key(fn)
     types = tuple(working(own[i]) if g is None else g for i, g in enumerate(given))
     if dtype is not None:
         stored = pk.dtypes.as_dtype(dtype)

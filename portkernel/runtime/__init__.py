@@ -1,6 +1,7 @@
 """From a call to a launch. The only place where device packages are imported, each when it is first needed."""
 
 from . import choice
+from .binding import constant_key
 from .captured import Captured, capture
 from .kernel import Kernel, kernel
 from .recorder import note_allocation, note_host_work
@@ -19,6 +20,7 @@ __all__ = [
     "TensorSpec",
     "capture",
     "choice",
+    "constant_key",
     "kernel",
     "kernel_from_source",
     "note_allocation",

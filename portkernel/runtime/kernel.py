@@ -15,7 +15,7 @@ from .. import config
 from ..errors import ArgumentError, ArgumentTypeError, LaunchError
 from .address import Facts, address_of, reader_of
 from .arguments import as_array
-from .binding import RESERVED, bind, freeze, type_arguments
+from .binding import RESERVED, bind, constant_key, type_arguments
 from .observation import OBSERVED
 from .plan import GridLike, Plan
 from .specs import Config
@@ -220,7 +220,7 @@ class Kernel:
         for name, given in kwargs.items():
             if name not in self._constants:
                 return None
-            key.append((name, type(given), given if type(given) in _SIMPLE else freeze(given)))
+            key.append((name, type(given), given if type(given) in _SIMPLE else constant_key(given)))
         return tuple(key)
 
     def _described(self, arg: Any) -> tuple[int, Facts] | None:
