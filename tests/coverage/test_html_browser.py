@@ -318,6 +318,16 @@ def test_a_phone(page: Page) -> None:
     assert box[:3] == [0, 390, 800] and box[3] > 150
 
 
+def test_the_ends_of_names_can_be_read_on_a_phone(page: Page, tmp_path: Path) -> None:
+    names = [f"conv_transpose{rank}d" for rank in (1, 2, 3)]
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    write(page.driver, tmp_path, make_report(*(cell(State.NATIVE, name) for name in names)))
+    assert page.names() == names
+    cut = "(e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight"
+    assert not page.script(f"return [...document.querySelectorAll('#table tbody th span')].filter({cut}).length")
+
+
 def test_a_static_report(page: Page, tmp_path: Path) -> None:
     write(page.driver, tmp_path, static_report())
     assert "Nothing ran for this report." in page.text("#static")
