@@ -28,7 +28,7 @@ def _read(path: Path | None) -> Report | None:
         raise click.BadParameter(f"expected a file that bench --json wrote, got {path} ({error})") from None
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, short_help="Time our kernels beside NumPy's, PyTorch's and CLBlast's.")
 @click.option("--suite", "names", default="", help=f"Only these, separated by commas: {', '.join(SUITES)}.")
 @click.option("--device", default=None, help="Part of a device's name or of its platform's.")
 @click.option("--quick", is_flag=True, help="A few cases of each suite, a short time each.")
@@ -90,7 +90,7 @@ def bench(
         raise SystemExit(1)
 
 
-@bench.command()
+@bench.command(short_help="What a kernel, an operator and a capture add to the driver.")
 @click.option("--device", default=None, help="Part of a device's name or of its platform's.")
 @click.option("--seconds", default=3.0, show_default=True, help="Time for all contestants together.")
 @click.option("--json", "json_file", type=_FILE, help="Also write everything that was measured, as JSON.")

@@ -99,7 +99,7 @@ Examples:
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="What runs where, how exactly, how fast, on what evidence.")
 @click.option(
     "--ops", default="", help="Only these operators, or rows such as matmul[transposed]; separated by commas."
 )

@@ -9,11 +9,11 @@ import sys
 
 import click
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from .. import backends, config
+from ..coverage.outputs.terminal import console
 from ..coverage.places import Found, look
 from ..coverage.pool import ask
 from ..runtime import survey
@@ -24,7 +24,6 @@ CAN = {
     "compile": "emit and compile text",
     "emit": "emit text",
 }
-_WIDTH = 150
 
 
 def environment() -> dict[str, str]:
@@ -41,7 +40,7 @@ def environment() -> dict[str, str]:
     }
 
 
-@click.command()
+@click.command(short_help="What each backend has here, and what would give it the rest.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def doctor(as_json: bool) -> None:
     """Say what each backend has on this machine, what is missing, and the command that fixes it.
@@ -61,8 +60,7 @@ def doctor(as_json: bool) -> None:
         json.dump(everything, sys.stdout, indent=1)
         click.echo()
         return
-    out = Console()
-    out = out if out.is_terminal else Console(width=_WIDTH)
+    out = console()
     for name, text in environment().items():
         out.print(f"{name:<12}{escape(text)}")
     table = Table("backend", "can here", "versions", "devices", "missing", "what to do", box=box.SIMPLE_HEAD)

@@ -15,18 +15,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from .. import targets as known
+from ..coverage.outputs.terminal import console
 from ..errors import PortkernelError
 from ..targets import text
 from ..targets.facts import Fact, Profile
 from ..targets.runs import Executed, recorded
 
-_WIDTH = 150
 _RUN = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def _console() -> Console:
-    made = Console()
-    return made if made.is_terminal else Console(width=_WIDTH)
 
 
 def _print_json(data: object) -> None:
@@ -42,7 +37,7 @@ def _executed(files: tuple[Path, ...]) -> dict[str, list[Executed]]:
     return found
 
 
-@click.group()
+@click.group(short_help="What is known of the devices that code is emitted for.")
 def targets() -> None:
     """What is known of the devices that code can be emitted for, fact by fact with its source."""
 
@@ -78,7 +73,7 @@ def list_targets(vendor: str, route: str, runs: tuple[Path, ...], as_json: bool)
         texts = [str(found[k]) for k in ("name", "title", "lanes", "local_bytes", "float64")]
         ran = "; ".join(found["executed"]) or "no recorded run"
         table.add_row(*map(escape, texts), escape(", ".join(found["routes"])), escape(ran))
-    out = _console()
+    out = console()
     out.print(table)
     out.print(f"{len(chosen)} profiles; ? is unknown. Whether anything ran on a device comes from --run alone.")
 
@@ -131,7 +126,7 @@ def show(name: str, runs: tuple[Path, ...], as_json: bool) -> None:
             }
         )
         return
-    out = _console()
+    out = console()
     out.print(f"[bold]{escape(profile.name)}[/]  {escape(profile.title)} ({profile.vendor}, {profile.kind})")
     for note in profile.notes:
         out.print(f"  {escape(note)}")
@@ -147,7 +142,10 @@ def show(name: str, runs: tuple[Path, ...], as_json: bool) -> None:
     for title, head, made in sections:
         _print_section(out, title, head, list(made(profile)))
     _print_section(
-        out, "what the compiler takes for granted", ("field", "value", ""), list(text.compiler_rows(profile.name))
+        out,
+        "what the compiler takes for granted",
+        ("field", "value", "not from the profile"),
+        list(text.compiler_rows(profile.name)),
     )
     out.print(
         "[bold]executed[/]: " + escape("; ".join(map(str, ran)) or "no recorded run was given (--run REPORT.json)")
@@ -182,4 +180,4 @@ def diff(first: str, second: str, as_json: bool) -> None:
     if not found:
         click.echo(f"{a.name} and {b.name} say the same")
         return
-    _print_section(_console(), "", ("", a.name, b.name), list(found))
+    _print_section(console(), "", ("", a.name, b.name), list(found))

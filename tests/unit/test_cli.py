@@ -36,6 +36,12 @@ def test_coverage_refuses_unknown_names(option: str) -> None:
     assert "got 'nothing_of_the_kind'" in result.output
 
 
+@pytest.mark.parametrize("command", [(), ("bench",), ("cache",), ("targets",), ("tune",)])
+def test_lists_of_commands_are_whole_sentences(command: tuple[str, ...]) -> None:
+    listed = run(*command, "--help").output.partition("Commands:")[2]
+    assert listed and "..." not in listed
+
+
 def test_source_refuses_unknown_kernels_and_dtypes() -> None:
     assert "got 'nothing'" in run("source", "nothing", "--backend", "cuda").output
     result = run("source", "matmul", "--backend", "cuda", "--dtype", "complex64")
