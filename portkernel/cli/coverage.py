@@ -35,7 +35,7 @@ PLAIN_EVERY = 10
 """Percent between two lines of progress where there is no terminal to draw a bar on."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FILES = ("formats", "files", "update", "summary", "baseline")
-_JUDGING = ("details", "fail-on", "fail-under")
+_JUDGING = ("--from", "--details", "--fail-on", "--fail-under")
 """Options, besides those of files, that a report that was read takes as well."""
 _OLD = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -204,7 +204,7 @@ def _report(options: dict[str, Any], rows: tuple[Row, ...], selection: Selection
     """Read, judged or measured, as the options say."""
     if not options["source"]:
         return _static(options["target"], rows, selection) if options["target"] else _measured(options, rows, selection)
-    others = [option for option in _given() if option.partition("=")[0][2:] not in ("source", *_JUDGING)]
+    others = [option for option in _given() if option.partition("=")[0] not in _JUDGING]
     if others:
         raise click.UsageError(f"expected no other choice of cells with --from, got {' '.join(others)}")
     return _read(options["source"])
@@ -237,8 +237,15 @@ def journal_path() -> Path:
 def _given() -> tuple[str, ...]:
     """The options that the user wrote, for the record: results may depend on them, files written do not."""
     context = click.get_current_context()
-    given = [n for n in context.params if context.get_parameter_source(n) is ParameterSource.COMMANDLINE]
-    return tuple(f"--{n.replace('_', '-')}={context.params[n]}" for n in given if n not in _FILES)
+    found: list[str] = []
+    for option in context.command.params:
+        name = str(option.name)
+        if name in _FILES or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        value = context.params[name]
+        for one in value if isinstance(value, tuple) else (value,):
+            found.append(option.opts[0] if one is True else f"{option.opts[0]}={one}")
+    return tuple(found)
 
 
 def _measured(options: dict[str, Any], rows: tuple[Row, ...], selection: Selection) -> Report:

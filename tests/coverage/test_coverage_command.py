@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,28 @@ def test_a_real_run_writes_every_file(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_formats_without_a_file_go_to_standard_output(measured: dict[str, Report]) -> None:
     result = CliRunner().invoke(portkernel, ["coverage", "--format", "json"])
     assert result.exit_code == 0 and json.loads(result.stdout)["format"] == "portkernel-coverage-1"
+
+
+def test_the_options_of_a_run_are_recorded_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[str, ...]] = []
+
+    def measured(*_: object) -> Report:
+        said.append(COMMAND._given())
+        return make_report(cell(State.NATIVE))
+
+    monkeypatch.setattr(COMMAND, "_measured", measured)
+    run(
+        "--quick",
+        "--fail-on",
+        "wrong",
+        "--fail-on",
+        "regression",
+        "--cell",
+        "add:int8@numpy/numpy",
+        "--summary",
+        os.devnull,
+    )
+    assert said == [("--cell=add:int8@numpy/numpy", "--quick", "--fail-on=wrong", "--fail-on=regression")]
 
 
 def low(report: Report) -> Report:
