@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from skipped_tests import section
+
 from portkernel.coverage import baseline
 from portkernel.coverage.document import from_document
 from portkernel.coverage.model import Report
@@ -28,14 +30,15 @@ INTRO = """# Coverage
 
 Written by `tools/coverage_report.py`, which runs [`portkernel coverage`](report-format.md): every operator in the variants that
 matter, on every device and compiler of the machine named below. Each count is of cells (an operator on a dtype) that were
-tried; a device that the machine lacks has no column, and what there was no time for is not counted.
+tried; what there was no time for is not counted. A device that the machine lacks has no column, and a line below with the reason;
+so has every test that was skipped for want of something.
 
 """
 
 
 def page(report: Report) -> str:
     """The text of ``docs/coverage.md``."""
-    return INTRO + to_markdown(report)
+    return f"{INTRO}{to_markdown(report)}\n## Skipped tests\n\n{section()}\n"
 
 
 def updated(before: baseline.States, report: Report) -> baseline.States:

@@ -94,6 +94,7 @@ def test_markdown_says_what_is_covered_and_why_the_rest_is_not() -> None:
     assert "| add[empty] | 1 fallback, 1 wrong |  |" in text
     assert "75.0 % (3 of 4)" in text and "0.5 % (1 of 193)" in text
     assert "**wrong** add[empty]:int8@opencl/pocl: out: error 7 times [its] &lt;bound> & more" in text
+    assert "| cuda | no driver | a GPU |" in text
     compact = md.to_compact(REPORT)
     assert "| float32 | 1 native, 1 fallback | 1 compiled |" in compact and "add" not in compact
 

@@ -28,8 +28,34 @@ def test_it_writes_the_page_and_passes_the_status_on(tool: ModuleType, monkeypat
     monkeypatch.setattr(tool, "measure", lambda budget: (make_report(*EVERY_STATE), 3))
     assert tool.main([]) == 3
     text = tool.PAGE.read_text()
-    assert text.startswith("# Coverage\n") and "| add | 1 native" in text
+    assert text.startswith("# Coverage\n") and "| add | 1 native" in text and "## Skipped tests" in text
     assert not tool.BASELINE.exists()
+
+
+RECORD = """<?xml version="1.0"?><testsuites><testsuite name="pytest" skipped="4" tests="1600" timestamp="2026-11-20T19:23:35+00:00">
+<testcase classname="" name="tests.unit.test_a"><skipped message="collection skipped">('/a/tests/unit/test_a.py', 2, 'Skipped: no x | y')</skipped></testcase>
+<testcase classname="tests.unit.test_b.TestB" name="test_1"><skipped type="pytest.skip" message="no GPU">/a:2: no GPU</skipped></testcase>
+<testcase classname="tests.unit.test_b" name="test_2"><skipped type="pytest.skip" message="no GPU">/a:3: no GPU</skipped></testcase>
+<testcase classname="tests.unit.test_c" name="test_3"><skipped type="pytest.skip" message="no GPU">/a:3: no GPU</skipped></testcase>
+<testcase classname="tests.unit.test_c" name="test_4" /></testsuite></testsuites>
+"""
+
+
+def test_every_skip_is_a_row_with_its_reason(tool: ModuleType, tmp_path: Path) -> None:
+    record = tmp_path / "tests.xml"
+    assert "No record" in tool.section(record)
+    record.write_text(RECORD)
+    text = tool.section(record)
+    assert "2026-11-20: 4 of 1,600 tests were skipped" in text
+    assert (
+        "| no GPU | 3 | `tests/unit/test_b.py`, `tests/unit/test_c.py` |\n| no x / y | 1 | `tests/unit/test_a.py` |"
+        in text
+    )
+    record.write_text(RECORD.replace('message="no GPU"', 'message=""'))
+    with pytest.raises(ValueError, match=r"test_b\.py: test_1: expected a reason for the skip, got none"):
+        tool.section(record)
+    makefile = (ROOT / "Makefile").read_text()
+    assert "--junitxml=build/tests.xml" in makefile
 
 
 def test_it_takes_what_it_found_into_the_baseline(tool: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

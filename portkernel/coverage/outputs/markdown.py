@@ -14,8 +14,9 @@ BEGIN, END = "<!-- coverage table: begin -->", "<!-- coverage table: end -->"
 
 def to_markdown(report: Report) -> str:
     """Everything: shares, operators with their variants, reasons, probes, legend."""
-    parts = [_heading(report), shares(report), table(report), "## Not covered", *_reasons(report), "## Precision probes",
-             *_probes(report), "## What the words mean", "\n".join(f"* {line}" for line in legend(report))]  # fmt: skip
+    parts = [_heading(report), shares(report), table(report), "## Not covered", *_reasons(report), *_missing(report),
+             "## Precision probes", *_probes(report), "## What the words mean",
+             "\n".join(f"* {line}" for line in legend(report))]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
@@ -67,6 +68,17 @@ def _reasons(report: Report) -> list[str]:
         for (state, reason), cells in reasons(report.cells, REASONED).items()
     ]
     return ["\n".join(found) or "Everything that was tried is covered."]
+
+
+def _missing(report: Report) -> list[str]:
+    """The backends without a device, which have no column that ran."""
+    if not report.missing:
+        return []
+    lines = ["| backend | why | what would give it one |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {_plain(found['why'])} | {_plain(found['hint'])} |" for name, found in report.missing.items()
+    ]
+    return ["## Without a device here", "\n".join(lines)]
 
 
 def _probes(report: Report) -> list[str]:
