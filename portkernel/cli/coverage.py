@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from .. import config
@@ -17,7 +20,7 @@ from ..backends import names as backend_names
 from ..coverage import baseline as baselines
 from ..coverage.document import from_document
 from ..coverage.journal import Journal
-from ..coverage.model import Report, Row, Step
+from ..coverage.model import Report, Row
 from ..coverage.outputs import FORMATS, SUFFIX, load, render
 from ..coverage.outputs.markdown import to_compact, write_between_markers
 from ..coverage.outputs.summary import to_summary
@@ -225,7 +228,8 @@ def _static(target: str, rows: tuple[Row, ...], selection: Selection) -> Report:
     """The report on a target profile: nothing runs."""
     from ..coverage.static import static_report
 
-    return static_report(target, rows, selection)
+    with _progress(console()) as told:
+        return static_report(target, rows, selection, lambda done, row: told(done, f"emit {row.id}"))
 
 
 def journal_path() -> Path:
@@ -248,29 +252,35 @@ def _given() -> tuple[str, ...]:
     return tuple(found)
 
 
-def _measured(options: dict[str, Any], rows: tuple[Row, ...], selection: Selection) -> Report:
-    """The report of a run, whole or up to Ctrl-C."""
-    out = console()
-    journal = Journal(journal_path(), options["resume"])
-    budget = selection.depth.value if options["budget"] is None else options["budget"]
-    settings = Options(options["workers"], options["seconds"], budget, _given())
-    run = Run(rows, ask(), selection, journal, settings)
+@contextmanager
+def _progress(out: Console) -> Iterator[Callable[[float, str], None]]:
+    """A bar with an estimate of the time left, for the ``with`` block; told how far it is, from 0 to 1, and what comes."""
     columns = (TextColumn("{task.description:<48}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
                TextColumn("left:"), TimeRemainingColumn())  # fmt: skip
     said = 0
     with Progress(*columns, console=out, transient=True) as bar:
         task = bar.add_task("starting", total=1.0)
 
-        def progress(done: float, step: Step) -> None:
+        def told(done: float, what: str) -> None:
             nonlocal said
-            bar.update(task, completed=done, description=f"{step.mode} {step.id}"[:48])
+            bar.update(task, completed=done, description=what[:48])
             percent = int(100 * done)
             if not out.is_terminal and percent >= said + PLAIN_EVERY:
                 said = percent - percent % PLAIN_EVERY
                 click.echo(f"{said} %", err=True)
 
+        yield told
+
+
+def _measured(options: dict[str, Any], rows: tuple[Row, ...], selection: Selection) -> Report:
+    """The report of a run, whole or up to Ctrl-C."""
+    journal = Journal(journal_path(), options["resume"])
+    budget = selection.depth.value if options["budget"] is None else options["budget"]
+    settings = Options(options["workers"], options["seconds"], budget, _given())
+    run = Run(rows, ask(), selection, journal, settings)
+    with _progress(console()) as told:
         try:
-            run.perform(progress)
+            run.perform(lambda done, step: told(done, f"{step.mode} {step.id}"))
         except KeyboardInterrupt:
             click.echo("interrupted: what was measured is kept", err=True)
     return run.report()

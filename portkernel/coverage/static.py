@@ -36,7 +36,8 @@ WORDS = (
     "judged from its profile, nothing was executed: emitted says that the text respects what is known of the chip,"
     " compiled that a compiler here took it for the chip's architecture"
 )
-Progress = Callable[[int, int, Row], None]
+Progress = Callable[[float, Row], None]
+"""Called before each row with how far the report is, from 0 to 1, and the row."""
 
 
 def static_report(target: str, rows: Sequence[Row], selection: Selection, progress: Progress | None = None) -> Report:
@@ -56,7 +57,7 @@ def static_report(target: str, rows: Sequence[Row], selection: Selection, progre
     cells: list[Cell] = []
     for done, row in enumerate(wanted):
         if progress is not None:
-            progress(done, len(wanted), row)
+            progress(done / len(wanted), row)
         cells += _cells(row, chosen, profile, selection)
     columns = [column for column, _ in chosen]
     shares = [_share(wanted, cells, column, profile.title) for column in columns]
@@ -129,7 +130,7 @@ def judge(row: Row, dtype: str, column: Column, route: TargetRoute, device: Prof
     if found.refused:
         return Outcome(State.UNSUPPORTED, "; ".join(found.refused), how=how, launches=names)
     state, why = _compiled(launches, column) if compiles else (State.EMITTED, "")
-    return Outcome(state, "; ".join((*found.notes, why) if why else found.notes), how=how, launches=names)
+    return Outcome(state, "; ".join((*found.reasons, why) if why else found.reasons), how=how, launches=names)
 
 
 def _refusal(error: PortkernelError, device: Profile) -> str:
