@@ -42,6 +42,7 @@ from .lower_elementwise import compute, element
 from .lower_fill import fill, fill_together
 from .lower_fold import fills_on_the_way, lower_reduce, lower_scan
 from .lower_memory import open_box, scatter_element, store_element
+from .lower_stream import choose_streams
 from .lower_vector import lanes_for
 from .plan import tensors_touched
 from .state import State, Storage
@@ -55,6 +56,7 @@ def lower(func: Func, target: Target) -> SimtFunc:
     layouts = layout.choose(func, target)
     builder = SimtBuilder(int64 if layouts.threads == 1 else int32)
     s = State(func, target, layouts, plan.make(func, layouts, target.local_bytes), builder)
+    choose_streams(s)
     lower_block(s, func.body)
     local = s.check_local()
     return SimtFunc(func.name, func.params, builder.finish(), layouts.threads, local)
