@@ -10,8 +10,8 @@ import numpy as np
 from .. import ops
 from ..dtypes import BY_NAME
 from ..ops.samples import Sample, samples
-from .peers import operator_peer
-from .trials import Array, Route, Trial, seeded
+from .peers import Array, operator_peer
+from .trials import Route, Trial, seeded
 
 
 def registered() -> Mapping[str, ops.Operator]:
