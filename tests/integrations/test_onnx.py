@@ -167,6 +167,18 @@ def test_the_remainder_of_c() -> None:
         assert np.array_equal(got, np.fmod(x, y))
 
 
+@pytest.mark.parametrize(("op", "attributes", "message"), [
+    ("Conv", {"auto_pad": "SAME"}, "auto_pad: expected NOTSET, VALID, SAME_UPPER or SAME_LOWER, got 'SAME'"),
+    ("Conv", {"kernel_shape": [3, 5]}, r"kernel_shape: expected \[3, 3\] as w has, got \[3, 5\]"),
+    ("Conv", {"pads": [1, 1]}, r"pads: expected 4 numbers, got \[1, 1\]"),
+    ("ConvTranspose", {"strides": [2]}, r"strides: expected 2 numbers, got \[2\]"),
+])  # fmt: skip
+def test_attributes_that_have_no_meaning(op: str, attributes: dict[str, Any], message: str) -> None:
+    node = helper.make_node(op, ["x", "w"], ["y"], **attributes)
+    with pytest.raises(ArgumentError, match=message):
+        run_node(node, [draw(1, 3, 7, 7), draw(3, 3, 3, 3)], backend="numpy")
+
+
 def test_what_is_not_covered_is_refused_or_falls_back_where_allowed() -> None:
     names = np.asarray(["a b", "c"], object)
     node = helper.make_node("StringConcat", ["x", "x"], ["y"])
