@@ -22,7 +22,7 @@ from ..coverage.document import from_document
 from ..coverage.journal import Journal
 from ..coverage.model import Report, Row
 from ..coverage.outputs import FORMATS, SUFFIX, load, render
-from ..coverage.outputs.markdown import to_compact, write_between_markers
+from ..coverage.outputs.markdown import TABLE, page_with, to_compact
 from ..coverage.outputs.summary import to_summary
 from ..coverage.outputs.terminal import console, print_report
 from ..coverage.places import BACKENDS
@@ -74,6 +74,26 @@ class Outputs:
             found.append((form, file))
         return [*found, *((form, None) for form in self.formats[len(self.files) :])]
 
+    def check(self) -> None:
+        """Refuse before a run what could not be written after it; folders of files are made."""
+        for form, _ in self.pairs():
+            load(form)
+        for file in (*self.files, *([self.summary] if self.summary else [])):
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.open("a").close()
+            except OSError as error:
+                raise click.UsageError(f"expected a file that can be written, got {str(file)!r} ({error})") from None
+        if self.update is not None:
+            self._updated("")
+
+    def _updated(self, text: str) -> str:
+        assert self.update is not None
+        try:
+            return page_with(TABLE, text, self.update.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise click.UsageError(f"--update: {self.update}: {error}") from None
+
     def write(self, report: Report) -> None:
         pairs = self.pairs()
         if all(file is not None for _, file in pairs):
@@ -83,11 +103,10 @@ class Outputs:
             if file is None:
                 click.echo(text, nl=False)
             else:
-                file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8")
                 click.echo(f"{form}: {file}", err=True)
         if self.update is not None:
-            write_between_markers(self.update, to_compact(report))
+            self.update.write_text(self._updated(to_compact(report)), encoding="utf-8")
         if self.summary is not None:
             self.summary.write_text(to_summary(report, report.comparison), encoding="utf-8")
 
@@ -129,9 +148,23 @@ Examples:
 )
 @click.option("--quick", is_flag=True, help="Under a minute: the plain call on one dtype, no times.")
 @click.option("--full", is_flag=True, help="Every variant on every dtype and every architecture, all cases.")
-@click.option("--cases", default=3, show_default=True, help="Cases of each cell to check; 0 for all.")
-@click.option("--workers", default=2, show_default=True, help="Worker processes; times are always taken alone.")
-@click.option("--seconds", default=60.0, show_default=True, help="Limit for each step; beyond it the cell is wrong.")
+@click.option(
+    "--cases", default=3, type=click.IntRange(0), show_default=True, help="Cases of each cell to check; 0 for all."
+)
+@click.option(
+    "--workers",
+    default=2,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Worker processes; times are always taken alone.",
+)
+@click.option(
+    "--seconds",
+    default=60.0,
+    type=click.FloatRange(0, min_open=True),
+    show_default=True,
+    help="Limit for each step; beyond it the cell is wrong.",
+)
 @click.option(
     "--budget",
     type=click.FloatRange(1),
@@ -154,7 +187,11 @@ Examples:
 @click.option(
     "--fail-on", multiple=True, type=click.Choice(list(baselines.CONDITIONS)), help="Repeatable; wrong if not given."
 )
-@click.option("--fail-under", type=float, help="Percent of our operators that must be covered on every column tried.")
+@click.option(
+    "--fail-under",
+    type=click.FloatRange(0, 100),
+    help="Percent of our operators that must be covered on every column tried.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run that was interrupted.")
 def coverage(**options: Any) -> None:
     """Run, interpret or compile every operator everywhere, compare with NumPy, and say on what evidence each cell stands.
@@ -167,8 +204,7 @@ def coverage(**options: Any) -> None:
         return
     outputs = Outputs(options["formats"], options["files"], options["update"], options["summary"], options["details"])
     try:
-        for form, _ in outputs.pairs():  # a mistake there is said before the run, not after it
-            load(form)
+        outputs.check()
         before = baselines.read(options["baseline"]) if options["baseline"] else None
         rows = all_rows()
         selection = _selection(options, rows)
