@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ PLAIN_EVERY = 10
 """Percent between two lines of progress where there is no terminal to draw a bar on."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FILES = ("formats", "files", "update", "summary", "baseline")
-_JUDGING = ("--from", "--details", "--fail-on", "--fail-under")
+_JUDGING = ("--details", "--fail-on", "--fail-under")
 """Options, besides those of files, that a report that was read takes as well."""
 _OLD = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -200,6 +200,7 @@ def coverage(**options: Any) -> None:
     --fail-on asks for it), 130 after Ctrl-C, which keeps what was measured; 2 for a mistake in the options.
     """
     if options["model"] or options["scan"]:
+        _refuse_others(programs.TAKES["model" if options["model"] else "scan"], _written())
         programs.report(options)
         return
     outputs = Outputs(options["formats"], options["files"], options["update"], options["summary"], options["details"])
@@ -243,10 +244,15 @@ def _report(options: dict[str, Any], rows: tuple[Row, ...], selection: Selection
     """Read, judged or measured, as the options say."""
     if not options["source"]:
         return _static(options["target"], rows, selection) if options["target"] else _measured(options, rows, selection)
-    others = [option for option in _given() if option.partition("=")[0] not in _JUDGING]
-    if others:
-        raise click.UsageError(f"expected no other choice of cells with --from, got {' '.join(others)}")
+    _refuse_others(("--from", *_JUDGING), _given())
     return _read(options["source"])
+
+
+def _refuse_others(known: Sequence[str], given: Sequence[str]) -> None:
+    """Raise for an option that says nothing beside ``known[0]``."""
+    others = [option for option in given if option.partition("=")[0] not in known]
+    if others:
+        raise click.UsageError(f"expected nothing beside {known[0]} but {', '.join(known[1:])}, got {' '.join(others)}")
 
 
 def _read(path: Path) -> Report:
@@ -276,11 +282,16 @@ def journal_path() -> Path:
 
 def _given() -> tuple[str, ...]:
     """The options that the user wrote, for the record: results may depend on them, files written do not."""
+    return _written(_FILES)
+
+
+def _written(without: Sequence[str] = ()) -> tuple[str, ...]:
+    """The options that the user wrote, as they are written."""
     context = click.get_current_context()
     found: list[str] = []
     for option in context.command.params:
         name = str(option.name)
-        if name in _FILES or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        if name in without or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         value = context.params[name]
         for one in value if isinstance(value, tuple) else (value,):

@@ -150,7 +150,7 @@ def test_an_interrupted_run_exits_with_130(measured: dict[str, Report]) -> None:
         (("--summary", "/dev/null/below/summary.md"), "expected a file that can be written"),
         (("--target", "nobody-has-this"), "nobody-has-this"),
         (("--from", __file__), "--from: expected a report"),
-        (("--from", __file__, "--ops", "add"), "expected no other choice of cells with --from"),
+        (("--from", __file__, "--ops", "add"), "expected nothing beside --from but"),
     ],
 )
 def test_mistakes_exit_with_2(options: tuple[str, ...], says: str) -> None:
