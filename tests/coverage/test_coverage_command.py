@@ -172,6 +172,26 @@ def test_an_unknown_cell_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert result.exit_code == 2 and "got add:float32@opencl/nowhere" in result.output
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--backends", "opencl/nowhere"), "expected a column of this machine, got opencl/nowhere"),
+        (
+            ("--target", "mthreads-s4000", "--cell", "add:int8@musa/x"),
+            "expected a cell of this machine, got add:int8@musa/x",
+        ),
+        (("--target", "mthreads-s4000", "--backends", "cuda"), "expected a route to mthreads-s4000-qy2, got cuda"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(
+    options: tuple[str, ...], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(COMMAND, "journal_path", lambda: tmp_path / "journal.jsonl")
+    monkeypatch.setattr(COMMAND, "ask", lambda: HERE)
+    result = run("--ops", "add", *options)
+    assert result.exit_code == 2 and says in result.output
+
+
 def test_rows_are_all_operators_and_the_kernels_that_none_reaches() -> None:
     rows = all_rows()
     ids = [row.id for row in rows]
