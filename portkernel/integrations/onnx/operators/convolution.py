@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from portkernel import ops
-from portkernel.errors import ArgumentError, ArgumentShapeError
+from portkernel.errors import ArgumentShapeError
 
 from ..registry import operator
-from .arrays import Array, integers
+from .arrays import Array, integers, one_of
 from .casts import decoded, quantize
 
 Pairs = tuple[tuple[int, int], ...]
@@ -53,17 +53,15 @@ def windows(
         if len(found) != wanted:
             raise ArgumentShapeError(f"onnx: {name}: expected {wanted} numbers, got {list(found)}")
     bare = Windows(tuple(kernel), tuple(dilation), tuple(stride), tuple(zip(given[:rank], given[rank:], strict=True)))
-    match auto_pad:
-        case "NOTSET" | "":
+    match one_of("auto_pad", auto_pad or "NOTSET", ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")):
+        case "NOTSET":
             return bare
         case "VALID":
             return replace(bare, pairs=((0, 0),) * rank)
-        case "SAME_UPPER" | "SAME_LOWER":
+        case same:
             whole = [max(0, (-(-n // s) - 1) * s + k - n) for n, k, s in zip(size, bare.reach, stride, strict=True)]
             halves = [(n // 2, n - n // 2) for n in whole]
-            return replace(bare, pairs=tuple(h if auto_pad == "SAME_UPPER" else h[::-1] for h in halves))
-        case _:
-            raise ArgumentError(f"onnx: auto_pad: expected NOTSET, VALID, SAME_UPPER or SAME_LOWER, got {auto_pad!r}")
+            return replace(bare, pairs=tuple(h if same == "SAME_UPPER" else h[::-1] for h in halves))
 
 
 def _kernel_of(w: Array, kernel_shape: Sequence[int] | None) -> tuple[int, ...]:
