@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from ..coverage.document import from_document
 from ..coverage.journal import Journal
 from ..coverage.model import Report, Row
 from ..coverage.outputs import FORMATS, SUFFIX, load, render
-from ..coverage.outputs.markdown import to_compact, write_between_markers
+from ..coverage.outputs.markdown import TABLE, page_with, to_compact
 from ..coverage.outputs.summary import to_summary
 from ..coverage.outputs.terminal import console, print_report
 from ..coverage.places import BACKENDS
@@ -38,7 +38,7 @@ PLAIN_EVERY = 10
 """Percent between two lines of progress where there is no terminal to draw a bar on."""
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FILES = ("formats", "files", "update", "summary", "baseline")
-_JUDGING = ("--from", "--details", "--fail-on", "--fail-under")
+_JUDGING = ("--details", "--fail-on", "--fail-under")
 """Options, besides those of files, that a report that was read takes as well."""
 _OLD = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -74,6 +74,26 @@ class Outputs:
             found.append((form, file))
         return [*found, *((form, None) for form in self.formats[len(self.files) :])]
 
+    def check(self) -> None:
+        """Refuse before a run what could not be written after it; folders of files are made."""
+        for form, _ in self.pairs():
+            load(form)
+        for file in (*self.files, *([self.summary] if self.summary else [])):
+            try:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.open("a").close()
+            except OSError as error:
+                raise click.UsageError(f"expected a file that can be written, got {str(file)!r} ({error})") from None
+        if self.update is not None:
+            self._updated("")
+
+    def _updated(self, text: str) -> str:
+        assert self.update is not None
+        try:
+            return page_with(TABLE, text, self.update.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise click.UsageError(f"--update: {self.update}: {error}") from None
+
     def write(self, report: Report) -> None:
         pairs = self.pairs()
         if all(file is not None for _, file in pairs):
@@ -83,11 +103,10 @@ class Outputs:
             if file is None:
                 click.echo(text, nl=False)
             else:
-                file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(text, encoding="utf-8")
                 click.echo(f"{form}: {file}", err=True)
         if self.update is not None:
-            write_between_markers(self.update, to_compact(report))
+            self.update.write_text(self._updated(to_compact(report)), encoding="utf-8")
         if self.summary is not None:
             self.summary.write_text(to_summary(report, report.comparison), encoding="utf-8")
 
@@ -129,9 +148,23 @@ Examples:
 )
 @click.option("--quick", is_flag=True, help="Under a minute: the plain call on one dtype, no times.")
 @click.option("--full", is_flag=True, help="Every variant on every dtype and every architecture, all cases.")
-@click.option("--cases", default=3, show_default=True, help="Cases of each cell to check; 0 for all.")
-@click.option("--workers", default=2, show_default=True, help="Worker processes; times are always taken alone.")
-@click.option("--seconds", default=60.0, show_default=True, help="Limit for each step; beyond it the cell is wrong.")
+@click.option(
+    "--cases", default=3, type=click.IntRange(0), show_default=True, help="Cases of each cell to check; 0 for all."
+)
+@click.option(
+    "--workers",
+    default=2,
+    type=click.IntRange(1),
+    show_default=True,
+    help="Worker processes; times are always taken alone.",
+)
+@click.option(
+    "--seconds",
+    default=60.0,
+    type=click.FloatRange(0, min_open=True),
+    show_default=True,
+    help="Limit for each step; beyond it the cell is wrong.",
+)
 @click.option(
     "--budget",
     type=click.FloatRange(1),
@@ -154,7 +187,11 @@ Examples:
 @click.option(
     "--fail-on", multiple=True, type=click.Choice(list(baselines.CONDITIONS)), help="Repeatable; wrong if not given."
 )
-@click.option("--fail-under", type=float, help="Percent of our operators that must be covered on every column tried.")
+@click.option(
+    "--fail-under",
+    type=click.FloatRange(0, 100),
+    help="Percent of our operators that must be covered on every column tried.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the run that was interrupted.")
 def coverage(**options: Any) -> None:
     """Run, interpret or compile every operator everywhere, compare with NumPy, and say on what evidence each cell stands.
@@ -163,12 +200,12 @@ def coverage(**options: Any) -> None:
     --fail-on asks for it), 130 after Ctrl-C, which keeps what was measured; 2 for a mistake in the options.
     """
     if options["model"] or options["scan"]:
+        _refuse_others(programs.TAKES["model" if options["model"] else "scan"], _written())
         programs.report(options)
         return
     outputs = Outputs(options["formats"], options["files"], options["update"], options["summary"], options["details"])
     try:
-        for form, _ in outputs.pairs():  # a mistake there is said before the run, not after it
-            load(form)
+        outputs.check()
         before = baselines.read(options["baseline"]) if options["baseline"] else None
         rows = all_rows()
         selection = _selection(options, rows)
@@ -207,10 +244,15 @@ def _report(options: dict[str, Any], rows: tuple[Row, ...], selection: Selection
     """Read, judged or measured, as the options say."""
     if not options["source"]:
         return _static(options["target"], rows, selection) if options["target"] else _measured(options, rows, selection)
-    others = [option for option in _given() if option.partition("=")[0] not in _JUDGING]
-    if others:
-        raise click.UsageError(f"expected no other choice of cells with --from, got {' '.join(others)}")
+    _refuse_others(("--from", *_JUDGING), _given())
     return _read(options["source"])
+
+
+def _refuse_others(known: Sequence[str], given: Sequence[str]) -> None:
+    """Raise for an option that says nothing beside ``known[0]``."""
+    others = [option for option in given if option.partition("=")[0] not in known]
+    if others:
+        raise click.UsageError(f"expected nothing beside {known[0]} but {', '.join(known[1:])}, got {' '.join(others)}")
 
 
 def _read(path: Path) -> Report:
@@ -240,11 +282,16 @@ def journal_path() -> Path:
 
 def _given() -> tuple[str, ...]:
     """The options that the user wrote, for the record: results may depend on them, files written do not."""
+    return _written(_FILES)
+
+
+def _written(without: Sequence[str] = ()) -> tuple[str, ...]:
+    """The options that the user wrote, as they are written."""
     context = click.get_current_context()
     found: list[str] = []
     for option in context.command.params:
         name = str(option.name)
-        if name in _FILES or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+        if name in without or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
         value = context.params[name]
         for one in value if isinstance(value, tuple) else (value,):

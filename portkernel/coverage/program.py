@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from .. import backends as known
 from .. import targets
 from ..errors import ArgumentError, PortkernelError
 from ..integrations.observed import Observed
@@ -73,10 +74,13 @@ def examine(name: str, dims: Mapping[str, int], backends: Sequence[str] = (), ta
 
     ``dims`` gives sizes to the named dimensions of a model that leaves them open. ``backends`` are those whose text is
     emitted: without them EMITTED_FOR, or the ones that lead to the profile ``target``. Raises ArgumentError for what is no
-    program, MissingDependencyError where the package that reads it is absent, UnknownTargetError. What a name names is
-    imported and executed.
+    program, MissingDependencyError where the package that reads it is absent, UnknownBackendError, UnknownTargetError. What a
+    name names is imported and executed.
     """
-    backends = backends or (EMITTED_FOR if target is None else routes_to(target))
+    for backend in backends:
+        known.find(backend)
+    routes = EMITTED_FOR if target is None else routes_to(target)
+    backends = backends or routes
     source, peer = _source(name, dims)
     everything = list(source)
     route = next((seen.route for seen in everything if seen.route), "here")

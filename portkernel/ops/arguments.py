@@ -15,6 +15,7 @@ from ..errors import ArgumentDTypeError, ArgumentTypeError, DeviceMismatchError,
 from ..runtime.arguments import ArrayRef, look
 from ..runtime.checks import check_output, check_pair
 from ..runtime.dlpack import adopt, deliver
+from .gradients import differentiated
 
 if TYPE_CHECKING:
     from .operator import Operator
@@ -113,10 +114,11 @@ def _known(op: Operator, name: str, value: Any, arrays: list[Given]) -> Any:
 def _check_gradient(op: Operator, where: str, value: Any) -> None:
     """A tensor whose gradient PyTorch records would lose it here, silently."""
     if getattr(value, "requires_grad", False) and sys.modules["torch"].is_grad_enabled():
+        other = "" if op.runs_callers_code else differentiated(op.name)
+        first = f"call {other}, which PyTorch differentiates; or pass" if other else "it has no gradient: pass"
         raise ArgumentTypeError(
             f"{where}: expected a tensor without gradient, got one that requires it",
-            hint=f"call torch.ops.portkernel.{op.name}, which PyTorch differentiates; or pass x.detach(), or call it "
-            "under torch.no_grad()",
+            hint=f"{first} x.detach(), or call it under torch.no_grad()",
         )
 
 

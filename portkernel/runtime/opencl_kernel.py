@@ -72,7 +72,11 @@ def scalar_type(dtype: DType) -> Any:
 class Loaded:
     """A built program. Every prepared launch has a kernel object of its own, so that sizes are set once."""
 
-    def __init__(self, cl: Any, program: Any, source: Source, handle: Handle, writes: frozenset[str]) -> None:
+    def __init__(
+        self, cl: Any, program: Any, source: Source, handle: Handle, writes: frozenset[str], binary: str | None = None
+    ) -> None:
+        """``binary`` is the cache's key of what was compiled, where it can be loaded again."""
+        self.binary = binary
         self.cl = cl
         self.program = program
         self.source = source

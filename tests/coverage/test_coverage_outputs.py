@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from pathlib import Path
 from xml.etree import ElementTree
 
 import jsonschema
@@ -99,14 +98,13 @@ def test_markdown_says_what_is_covered_and_why_the_rest_is_not() -> None:
     assert "| float32 | 1 native, 1 fallback | 1 compiled |" in compact and "add" not in compact
 
 
-def test_markdown_goes_between_markers(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{md.BEGIN}\nold\n{md.END}\nafter\n")
-    md.write_between_markers(readme, "new")
-    assert readme.read_text() == f"before\n{md.BEGIN}\n\nnew\n{md.END}\nafter\n"
-    (tmp_path / "none.md").write_text("nothing")
-    with pytest.raises(ValueError, match="expected the markers"):
-        md.write_between_markers(tmp_path / "none.md", "new")
+def test_markdown_goes_between_markers() -> None:
+    begin, end = "<!-- a part: begin -->", "<!-- a part: end -->"
+    page = md.page_with("a part", "new", f"before\n{begin}\nold\n{end}\nafter\n")
+    assert page == f"before\n{begin}\n\nnew\n{end}\nafter\n"
+    for without in ("nothing", begin, f"{end}{begin}"):
+        with pytest.raises(ValueError, match="expected the markers"):
+            md.page_with("a part", "new", without)
 
 
 @pytest.mark.parametrize("details", [False, True])

@@ -9,6 +9,7 @@ import pytest
 from coverage_kit import EVERY_STATE, POCL, cell, make_report
 
 from portkernel.coverage import baseline
+from portkernel.coverage.document import to_json
 from portkernel.coverage.states import State
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,6 +75,12 @@ def test_it_takes_what_it_found_into_the_baseline(tool: ModuleType, monkeypatch:
         ("k", "int8", "cuda/a-gpu"): State.NATIVE,
         ("k", "int8", POCL.id): State.NATIVE,
     }
+
+
+def test_it_writes_the_page_of_an_earlier_report(tool: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "report.json").write_text(to_json(make_report(*EVERY_STATE)))
+    assert tool.main(["--from", str(tmp_path / "report.json")]) == 0
+    assert "| add | 1 native" in tool.PAGE.read_text()
 
 
 def test_the_committed_baseline_can_be_read() -> None:

@@ -140,4 +140,4 @@ def test_the_command(tree: Path) -> None:
     assert json.loads((tree / "out.json").read_text())["counts"]["kernels"] == 5
     both = CliRunner().invoke(coverage, ["--scan", str(tree), "--model", "x.onnx"])
     assert both.exit_code == 2
-    assert "--model or --scan" in both.output
+    assert "expected nothing beside --model but" in both.output and "got --scan=" in both.output

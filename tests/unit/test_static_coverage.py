@@ -48,8 +48,9 @@ def test_needed() -> None:
     assert language.needed(HEAD + "x = tl.load(p)") == "3.1"
     assert language.needed(HEAD + "x = tl.topk(p, 3)") == "3.4"
     assert language.needed(HEAD + "x = tl.nothing_of_the_kind(p)") == ""
-    with pytest.raises(errors.ProfileError, match=r"among 3\.1.* or later, got '2\.1'"):
-        language.version("2.1")
+    for unknown in ("2.1", "3.x", ""):
+        with pytest.raises(errors.ProfileError, match=rf"among 3\.1.* or later, got '{unknown}'"):
+            language.version(unknown)
 
 
 # --- one text against one profile -------------------------------------------------------------------------------------

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from ..model import Cell, Report
 from ..states import State
 from .words import REASONED, legend, names_of, percentage_text, reasons, tally, totals, tried_columns
 
-BEGIN, END = "<!-- coverage table: begin -->", "<!-- coverage table: end -->"
+TABLE = "coverage table"
+"""The part of a page that ``--update`` writes."""
 
 
 def to_markdown(report: Report) -> str:
@@ -93,10 +93,11 @@ def _plain(text: str) -> str:
     return text.replace("|", "/").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
 
 
-def write_between_markers(path: Path, text: str) -> None:
-    """Replace what stands between the table's two markers in a file. Raises ``ValueError`` if they are not there."""
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path}: expected the markers {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+def page_with(part: str, text: str, page: str) -> str:
+    """``page`` with ``text`` between the markers of ``part``. Raises ``ValueError`` if they are not there."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"expected the markers {begin} and {end}")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"

@@ -9,10 +9,11 @@ from typing import Any
 
 import portkernel as pk
 
-from .. import division
+from .. import tiles as shared
 
 Tile = Any
-fmod, divide_trunc = division.fmod, division.quotient
+fmod, divide_trunc = shared.fmod, shared.quotient
+place = shared.place
 
 
 def add(x: Tile, y: Tile) -> Tile:

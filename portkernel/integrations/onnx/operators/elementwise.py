@@ -11,10 +11,10 @@ import numpy as np
 import portkernel as pk
 from portkernel import ops
 
-from ... import division
+from ... import tiles
 from ..registry import Work, operator
 from . import formulas
-from .arrays import Array
+from .arrays import Array, one_of
 
 _UNARY = {
     "Abs": "absolute", "Neg": "negative", "Sign": "sign", "Floor": "floor", "Ceil": "ceil", "Round": "round",
@@ -67,7 +67,7 @@ for _name, _op in _BINARY.items():
 @operator("Div")
 def div(a: Array, b: Array, axis: int | None = None, **_: Any) -> Array:
     b = aligned(a, b, axis)
-    return ops.divide(a, b) if a.dtype.kind not in "iu" else ops.elementwise(division.quotient, a, b)
+    return ops.divide(a, b) if a.dtype.kind not in "iu" else ops.elementwise(tiles.quotient, a, b)
 
 
 @operator("Pow")
@@ -78,12 +78,13 @@ def pow(x: Array, y: Array, axis: int | None = None, **_: Any) -> Array:
 
 @operator("Mod")
 def mod(a: Array, b: Array, fmod: int = 0) -> Array:
-    return ops.elementwise(division.fmod, a, b) if fmod else ops.remainder(a, b)
+    return ops.elementwise(tiles.fmod, a, b) if fmod else ops.remainder(a, b)
 
 
 @operator("BitShift")
 def bit_shift(x: Array, y: Array, direction: str) -> Array:
-    return ops.left_shift(x, y) if direction == "LEFT" else ops.right_shift(x, y)
+    left = one_of("direction", direction, ("LEFT", "RIGHT")) == "LEFT"
+    return ops.left_shift(x, y) if left else ops.right_shift(x, y)
 
 
 def _folded(name: str) -> Callable[..., Array]:

@@ -200,12 +200,6 @@ def mixed(z: Tile, old: Tile, new: Tile) -> Tile:
     return new + z * (old - new)
 
 
-def place(i: Tile, n: Tile, step: Tile) -> Tile:
-    """What an index, perhaps negative, adds to a row-major place."""
-    wide = i.astype(pk.int64)
-    return pk.where(wide < 0, wide + n, wide) * step
-
-
 # --- points between pixels ----------------------------------------------------------------------------------
 
 

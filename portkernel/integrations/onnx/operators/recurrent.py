@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from portkernel import ops
-from portkernel.errors import UncoveredOperatorError
+from portkernel.errors import ArgumentShapeError, UncoveredOperatorError
 
 from ..registry import operator
 from . import formulas
-from .arrays import Array, along
+from .arrays import Array, along, one_of
 
 Step = Callable[[Array, list[Array]], list[Array]]
 
@@ -81,7 +81,12 @@ def _network(
     given: dict[str, Any],
 ) -> tuple[Array, ...]:
     """(Y, the last states), for both directions where asked for, in the layout asked for."""
-    direction, layout = given.get("direction", "forward"), given.get("layout", 0)
+    direction = one_of("direction", given.get("direction", "forward"), ("forward", "reverse", "bidirectional"))
+    layout = given.get("layout", 0)
+    if w.shape[0] != 1 + (direction == "bidirectional"):
+        raise ArgumentShapeError(
+            f"onnx: W: expected weights for direction {direction!r} alone, got {w.shape[0]} of them"
+        )
     x = x.transpose(1, 0, 2) if layout else x
     hidden = given["hidden_size"]
     rows, finals = [], []
