@@ -17,6 +17,7 @@ from ..coverage.outputs.terminal import console
 from ..coverage.places import Found, look
 from ..coverage.pool import ask
 from ..runtime import survey
+from ..runtime.identity import installed
 
 CAN = {
     "run": "run kernels",
@@ -30,11 +31,11 @@ def environment() -> dict[str, str]:
     """Versions of what everything stands on, and where the cache is."""
     folder = config.get().cache_dir
     return {
-        "portkernel": survey.installed("portkernel") or "not installed: running from the source tree",
+        "portkernel": installed("portkernel") or "not installed: running from the source tree",
         "python": platform.python_version(),
-        "numpy": survey.installed("numpy") or "",
-        "ml_dtypes": survey.installed("ml_dtypes") or 'absent: pip install "portkernel[lowp]" for bfloat16 and float8',
-        "torch": survey.installed("torch") or "absent",
+        "numpy": installed("numpy") or "",
+        "ml_dtypes": installed("ml_dtypes") or 'absent: pip install "portkernel[lowp]" for bfloat16 and float8',
+        "torch": installed("torch") or "absent",
         "platform": platform.platform(),
         "cache": "off" if folder is None else str(folder),
     }

@@ -17,6 +17,7 @@ from .. import targets
 from ..errors import ArgumentError, PortkernelError
 from ..integrations.observed import Observed
 from ..runtime.observation import Described
+from .outputs.words import plain_table
 from .states import State
 
 EMITTED_FOR = ("cuda", "triton", "hip", "musa")
@@ -206,7 +207,7 @@ def as_text(program: Program) -> str:
     for c in sorted((c for c in program.calls if c.computes), key=lambda c: -c.flops):
         states = [c.states[b][0].value if b in c.states else "—" for b in backends]
         rows.append((c.operator, " ".join(c.inputs), str(c.count), f"{100 * c.count / calls:.1f}", f"{100 * c.flops / total:.1f}", *states))  # fmt: skip
-    lines = [program.name, "", *_lines(rows), ""]
+    lines = [program.name, "", plain_table(rows, 60), ""]
     views = sum(c.count for c in program.calls if not c.computes)
     lines.append(f"{views} more calls are views, shapes and control flow, which compute nothing.")
     for b in backends:
@@ -222,9 +223,3 @@ def as_text(program: Program) -> str:
         "written; nothing was compiled or run.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [min(60, max(len(r[i]) for r in rows)) for i in range(len(rows[0]))]
-    made = ["  ".join(c[:60].ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-    return [made[0], "-" * len(made[0]), *made[1:]]

@@ -162,7 +162,8 @@ def _check(captured: Captured, recorder: Recorder, arrays: Sequence[Any], before
 def _starts(recorder: Recorder) -> tuple[list[Callable[[], None]], list[Callable[[], None]]]:
     """Everything to call for a replay, in order, and what waits for launches under way."""
     run: list[Callable[[], None]] = []
-    waits: list[Callable[[], None]] = []
+    waits: dict[int, Callable[[], None]] = {}
+    """By queue."""
     last: Any = None
     """The launch whose queue has not been waited for."""
     for step, (values, owners) in zip(recorder.steps, recorder.calls, strict=True):
@@ -176,10 +177,10 @@ def _starts(recorder: Recorder) -> tuple[list[Callable[[], None]], list[Callable
         run.append(launch.fixed(step.sizes, values, owners) if queued else partial(launch, step.sizes, values, owners))
         if queued:
             last = launch
-            waits.append(launch.wait)
+            waits.setdefault(id(launch.handle), launch.wait)
     if last is not None:
         run.append(last.wait)
-    return run, waits[:1]
+    return run, [*waits.values()]
 
 
 def _runs(step: Step) -> bool:

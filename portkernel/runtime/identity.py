@@ -97,11 +97,16 @@ def _cuda_driver() -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _version(package: str) -> str:
+def installed(package: str) -> str | None:
+    """The version of an installed package; None where it is absent."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return ""
+        return None
+
+
+def _version(package: str) -> str:
+    return installed(package) or ""
 
 
 def _slug(name: str) -> str:

@@ -144,8 +144,8 @@ def _same_memory(kernel: str, refs: Mapping[str, ArrayRef]) -> ArrayRef | None:
 
 def _for_host(kernel: str, wanted: str | None, settings: config.Config) -> tuple[Driver, Device]:
     """OpenCL on the CPU if there is such a device, otherwise NumPy: a fallback, said once."""
-    if wanted in ("numpy", HOST) and wanted == "numpy":
-        driver = drivers.find("numpy")
+    if wanted == REFERENCE:
+        driver = drivers.find(REFERENCE)
         return driver, driver.device(wanted, None)
     try:
         driver = drivers.find("opencl")
@@ -157,7 +157,7 @@ def _for_host(kernel: str, wanted: str | None, settings: config.Config) -> tuple
         if settings.strict:
             raise FallbackError(f"{kernel}(): {reason}", hint=e.hint) from None
         COUNTERS.fallback(reason)
-        driver = drivers.find("numpy")
+        driver = drivers.find(REFERENCE)
         return driver, driver.device(None, None)
 
 

@@ -17,7 +17,7 @@ from portkernel.coverage.outputs import FORMATS, SUFFIX, render
 from portkernel.coverage.outputs import markdown as md
 from portkernel.coverage.outputs.summary import to_summary
 from portkernel.coverage.outputs.terminal import print_report
-from portkernel.coverage.outputs.words import duration
+from portkernel.coverage.outputs.words import duration, plain_table
 from portkernel.coverage.states import State
 
 REPORT = make_report(*EVERY_STATE)
@@ -131,6 +131,12 @@ def test_summary_names_what_changed() -> None:
     assert "1 improved, 1 regressed" in text and "1 gone" in text
     assert "**1 regressed**\n\n* add[empty]:int8@opencl/pocl: native → wrong" in text
     assert "Against" not in to_summary(REPORT, None)
+
+
+def test_a_plain_table_says_what_it_cuts() -> None:
+    rows = [("a", "wide"), ("longer", "x" * 9), ("b", "y" * 5)]
+    assert plain_table(rows, 6) == "a       wide\n------------\nlonger  xxxxx…\nb       yyyyy"
+    assert plain_table(rows).splitlines()[2] == "longer  xxxxxxxxx"
 
 
 def test_formats_have_suffixes() -> None:

@@ -112,6 +112,9 @@ def test_counts_have_denominators(tree: Path) -> None:
 
 
 def test_one_file_and_none(tree: Path) -> None:
+    assert as_text(scan(tree)).startswith("kernel at")
+    (tree / "package" / "empty.py").write_text("")
+    assert as_text(scan(tree / "package" / "empty.py")).startswith("0 kernels in 1 files.")
     assert len(scan(tree / "package" / "tiles.py").kernels) == 2
     with pytest.raises(ArgumentError, match="path"):
         scan(tree / "missing")

@@ -11,8 +11,7 @@ from portkernel import ops
 
 from ... import tiles
 from ..registry import operator
-from . import formulas
-from .arrays import Array, one_of, reshaped
+from .arrays import Array, copied, one_of, reshaped
 
 _MODES = {"none": "none", "add": "sum", "mul": "prod", "max": "max", "min": "min"}
 
@@ -28,7 +27,7 @@ def scatter_elements(x: Array, indices: Array, updates: Array, axis: int = 0, re
         return ops.put_along_axis(x, indices, updates, at, _mode(reduction))
     # Fewer indices than elements along another axis: the corner that they cover.
     corner = tuple(slice(0, m) if i != at else slice(None) for i, m in enumerate(indices.shape))
-    out = ops.elementwise(formulas.unchanged, x)
+    out = copied(x)
     ops.put_along_axis(out[corner], indices, updates, at, _mode(reduction), out=out[corner])
     return out
 
