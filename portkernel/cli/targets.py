@@ -57,10 +57,11 @@ def list_targets(vendor: str, route: str, runs: tuple[Path, ...], as_json: bool)
         executed = _executed(runs)
     except PortkernelError as error:
         raise click.ClickException(str(error)) from None
+    profiles = known.records().values()
+    _check("--vendor", vendor, {p.vendor for p in profiles})
+    _check("--route", route, {r.name for p in profiles for r in p.routes})
     chosen = [
-        p
-        for p in known.records().values()
-        if (not vendor or p.vendor == vendor) and (not route or known.chip(p).route(route).is_open)
+        p for p in profiles if (not vendor or p.vendor == vendor) and (not route or known.chip(p).route(route).is_open)
     ]
     if as_json:
         _print_json([_summary(p, executed) for p in chosen])
@@ -76,6 +77,11 @@ def list_targets(vendor: str, route: str, runs: tuple[Path, ...], as_json: bool)
     out = console()
     out.print(table)
     out.print(f"{len(chosen)} profiles; ? is unknown. Whether anything ran on a device comes from --run alone.")
+
+
+def _check(option: str, given: str, known_ones: set[str]) -> None:
+    if given and given not in known_ones:
+        raise click.BadParameter(f"expected one of {', '.join(sorted(known_ones))}, got {given!r}", param_hint=option)
 
 
 def _summary(profile: Profile, executed: dict[str, list[Executed]]) -> dict[str, Any]:
