@@ -78,12 +78,6 @@ _FLOATING = "log log2 log10 log1p sin cos arcsin arccos arctan sinh cosh arcsinh
 _FLOATING_BY_RESULT = "expm1 exp2 tan sqrt rsqrt reciprocal"
 _WIDE = "log log2 log10 log1p arccos arcsin sinh cosh tan exp expm1 rsqrt reciprocal softplus power"
 """What PyTorch computes in float32 under autocast."""
-_TILES = {
-    "floor_divide": tiles.divide_floor,
-    "logsigmoid": tiles.log_sigmoid,
-    "relu6": slopes.relu6_of,
-    "softsign": slopes.softsign_of,
-}
 _SLOPES: dict[str, Any] = {"silu": tiles.silu_backward, "tanh": tiles.tanh_backward, "sigmoid": tiles.sigmoid_backward}
 
 
@@ -97,7 +91,7 @@ def _define_curves() -> None:
         ("tanh sigmoid", "result", TO_FLOAT),
     ):
         for name in words.split():
-            fn = _TILES.get(name) or getattr(tiles, name)
+            fn = getattr(tiles, name)
             slope = _SLOPES.get(name) or getattr(slopes, name)
             _curve(name, _bound(fn, kind), _bound(slope), keeps, autocast=WIDE if name in _WIDE.split() else "")
     _curve("softplus", _bound(tiles.softplus), _bound(tiles.softplus_backward), "x",
@@ -105,7 +99,7 @@ def _define_curves() -> None:
     _curve(
         "leaky_relu", _bound(tiles.leaky_relu), _bound(tiles.leaky_relu_backward), "x", ", float negative_slope=0.01"
     )
-    _curve("elu", _bound(slopes.elu_of), _bound(slopes.elu), "x", ", float alpha=1.0")
+    _curve("elu", lambda x, alpha: Bound(tiles.elu, (x, alpha, 1, 1)), _bound(slopes.elu), "x", ", float alpha=1.0")
     _curve("hardtanh", _bound(tiles.hardtanh), _bound(tiles.hardtanh_backward), "x",
            ", float min_val=-1.0, float max_val=1.0")  # fmt: skip
     _curve("clamp", _clamp, _clamp_gradient, "x", ", Scalar? min=None, Scalar? max=None")
@@ -189,8 +183,7 @@ def _define_pairs() -> None:
         for name in words.split():
             policy = WIDE if name == "power" else WIDEST if name == "arctan2" else ""
             named = "Tensor y, Tensor x" if name == "arctan2" else "Tensor x, Tensor y"
-            fn = _TILES.get(name) or getattr(tiles, name)
-            define(f"{name}({named}) -> Tensor", _bound(fn, kind), policy)
+            define(f"{name}({named}) -> Tensor", _bound(getattr(tiles, name), kind), policy)
     for name in ["maximum", "minimum", "power", "power_exponent", "arctan2"]:
         define(f"{name}_gradient(Tensor grad, Tensor x, Tensor y) -> Tensor", _bound(getattr(slopes, name)))
 
