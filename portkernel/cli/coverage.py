@@ -25,7 +25,6 @@ from ..coverage.outputs import FORMATS, SUFFIX, load, render
 from ..coverage.outputs.markdown import TABLE, page_with, to_compact
 from ..coverage.outputs.summary import to_summary
 from ..coverage.outputs.terminal import console, print_report
-from ..coverage.places import BACKENDS
 from ..coverage.pool import ask
 from ..coverage.rows import all_rows
 from ..coverage.run import Options, Run
@@ -231,8 +230,7 @@ def _selection(options: dict[str, Any], rows: tuple[Row, ...]) -> Selection:
     operators, dtypes, backends = (_names(options[name]) for name in ("ops", "dtypes", "backends"))
     _check(operators, {row.name for row in rows} | {row.id for row in rows}, "operators")
     _check(dtypes, set(BY_NAME), "dtypes")
-    known = set(backend_names()) if options["target"] else set(BACKENDS)
-    _check(tuple(b.partition("/")[0] for b in backends), known, "backends")
+    _check(tuple(b.partition("/")[0] for b in backends), set(backend_names()), "backends")
     if options["quick"] and options["full"]:
         raise click.UsageError("expected --quick or --full, got both")
     depth = Depth.QUICK if options["quick"] else Depth.FULL if options["full"] else Depth.USUAL

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from .. import backends, config
 from ..coverage.outputs.terminal import console
-from ..coverage.places import Found, look
+from ..coverage.places import Found
 from ..coverage.pool import ask
 from ..runtime import survey
 from ..runtime.identity import installed
@@ -50,7 +50,7 @@ def doctor(as_json: bool) -> None:
     those are installed; each is asked in a process of its own, with a time limit.
     """
     found = ask()
-    findings = [_finding(name, found.get(name)) for name in backends.names()]
+    findings = [_finding(name, found.get(name, Found())) for name in backends.names()]
     seen = survey.sightings()
     if as_json:
         everything = {
@@ -77,9 +77,8 @@ def doctor(as_json: bool) -> None:
     out.print("Text can be emitted for every backend without its packages; compiling and running need them.")
 
 
-def _finding(name: str, found: Found | None) -> survey.Finding:
-    """What is to be said of a backend; one that is not among those asked is ours and only compiles, or another package's."""
-    here = found or (Found() if name in survey.NEEDS else look(name))
+def _finding(name: str, here: Found) -> survey.Finding:
+    """What is to be said of a backend."""
     return survey.examine(name, here.devices, here.interpreters, here.error, here.hint)
 
 

@@ -20,9 +20,6 @@ from ..runtime.observation import Described
 from .outputs.words import plain_table
 from .states import State
 
-EMITTED_FOR = ("cuda", "triton", "hip", "musa")
-"""The backends whose text is written for each call, besides the route that executes it."""
-
 
 @dataclass(slots=True)
 class Call:
@@ -74,13 +71,13 @@ def examine(name: str, dims: Mapping[str, int], backends: Sequence[str] = (), ta
     """The calls of an ONNX file (``.onnx``), a ``torch.export`` program (``.pt2``), or ``package.module:factory``.
 
     ``dims`` gives sizes to the named dimensions of a model that leaves them open. ``backends`` are those whose text is
-    emitted: without them EMITTED_FOR, or the ones that lead to the profile ``target``. Raises ArgumentError for what is no
-    program, MissingDependencyError where the package that reads it is absent, UnknownBackendError, UnknownTargetError. What a
-    name names is imported and executed.
+    emitted: without them all but the reference, or the ones that lead to the profile ``target``. Raises ArgumentError for
+    what is no program, MissingDependencyError where the package that reads it is absent, UnknownBackendError,
+    UnknownTargetError. What a name names is imported and executed.
     """
     for backend in backends:
         known.find(backend)
-    routes = EMITTED_FOR if target is None else routes_to(target)
+    routes = [b for b in known.names() if b != "numpy"] if target is None else routes_to(target)
     backends = backends or routes
     source, peer = _source(name, dims)
     everything = list(source)
