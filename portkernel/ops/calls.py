@@ -24,7 +24,7 @@ from ..errors import (
     UnsupportedOpError,
 )
 from ..runtime.observation import OBSERVED, Run, probing
-from ..runtime.route import REFERENCE, check_backend, reference_reaches
+from ..runtime.route import REFERENCE, check_backend, reference_reaches, route_name
 from ..runtime.statistics import COUNTERS
 from . import kinds
 from .arguments import Arguments, gather
@@ -100,9 +100,7 @@ def shown(op: Operator) -> str:
 
 def _check_route(op: Operator, kwargs: dict[str, Any]) -> None:
     for option in _ROUTE:
-        value = kwargs.get(option)
-        if value is not None and not isinstance(value, str) and not (option == "device" and isinstance(value, int)):
-            raise ArgumentTypeError(f"{op.name}(): {option}: expected a name, got {type(value).__name__}")
+        route_name(f"{op.name}()", option, kwargs.get(option))
     backend = kwargs.get("backend") or config.get().backend
     if backend is not None:
         check_backend(backend, f"{op.name}()")

@@ -113,6 +113,8 @@ def capture(fn: Callable[..., Any], /, *args: Any, check: bool = True) -> Captur
     >>> captured.replay()[:, 3]
     array([0.  , 0.25], dtype=float32)
     """
+    if not callable(fn):
+        raise CaptureError(f"capture(): fn: expected a function, got {type(fn).__name__}")
     arrays = list(_arrays(args))
     before = [_clone(a) for a in arrays]
     first, _ = _record(fn, args, arrays)
