@@ -13,7 +13,7 @@ from .arrays import empty, strides_of
 from .axes import Rows, folding, rows, view
 from .fold import Array, parts, place, run_fold
 from .programs import line_of, part_of
-from .softmax import WHOLE, row_tile, working
+from .softmax import WHOLE, lines_of_program, row_tile, working
 
 
 def part(x, at, BM, BN, wide):
@@ -47,11 +47,24 @@ def norm_row(
     WEIGHT: pk.constexpr[bool] = True,
     BIAS: pk.constexpr[bool] = True,
     FULL: pk.constexpr[bool] = False,
+    LINES: pk.constexpr[int] = 1,
     BM: pk.constexpr[int] = 1,
     BN: pk.constexpr[int] = 1024,
 ):
-    """As ``norm_rows``, for rows of at most BN elements, read once: R0 is 1, R1 at most BN (with FULL, just BN)."""
-    i, b = line_of(x, BM)
+    """As ``norm_rows``, for rows of at most BN elements, read once: R0 is 1, R1 at most BN (with FULL, just BN).
+
+    Grid: cdiv(K1, BM · LINES) · K0.
+    """
+    i, b = line_of(x, BM * LINES)
+    if LINES == 1:
+        _whole_rows(x, weight, bias, out, eps, i, b, RMS, WEIGHT, BIAS, FULL, BM, BN)
+    else:
+        for t in range(i * LINES, pk.minimum((i + 1) * LINES, pk.cdiv(x.shape[2], BM))):
+            _whole_rows(x, weight, bias, out, eps, t, b, RMS, WEIGHT, BIAS, FULL, BM, BN)
+
+
+def _whole_rows(x, weight, bias, out, eps, i, b, RMS, WEIGHT, BIAS, FULL, BM, BN):
+    """BM rows of at most BN elements, normalised."""
     wide = working(x.dtype)
     at = (b, 0, i, 0)
     count = pk.astype(x.shape[3], wide)
@@ -226,7 +239,9 @@ def normalize(
     n = int(v.shape[3])
     if v.shape[1] == 1 and n <= WHOLE and (n > 1 or k1 == 1):
         bm, bn = row_tile(n)
-        norm_row[(pk.cdiv(k1, bm) * k0,)](v, w, c, r.outputs[0], eps, FULL=n == bn, BM=bm, BN=bn, **flags, **route)
+        lines = lines_of_program(x, bm * bn, route)
+        grid = (pk.cdiv(k1, bm * lines) * k0,)
+        norm_row[grid](v, w, c, r.outputs[0], eps, FULL=n == bn, LINES=lines, BM=bm, BN=bn, **flags, **route)
     else:
         norm_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](v, w, c, r.outputs[0], eps, **flags, **route)
     r.deliver(**route)

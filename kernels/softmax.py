@@ -17,6 +17,7 @@ from .programs import line_of
 
 WHOLE = 8192
 """Rows of up to this many elements are held whole: one read, one exponential for each element."""
+_PROGRAM = 16384
 
 
 def working(dtype):
@@ -25,9 +26,25 @@ def working(dtype):
 
 
 @pk.kernel
-def softmax_row(x, out, LOG: pk.constexpr[bool] = False, BM: pk.constexpr[int] = 1, BN: pk.constexpr[int] = 1024):
-    """As ``softmax_rows``, for rows of at most BN elements: R0 is 1, R1 at most BN."""
-    i, b = line_of(x, BM)
+def softmax_row(
+    x,
+    out,
+    LOG: pk.constexpr[bool] = False,
+    LINES: pk.constexpr[int] = 1,
+    BM: pk.constexpr[int] = 1,
+    BN: pk.constexpr[int] = 1024,
+):
+    """As ``softmax_rows``, for rows of at most BN elements: R0 is 1, R1 at most BN. Grid: cdiv(K1, BM · LINES) · K0."""
+    i, b = line_of(x, BM * LINES)
+    if LINES == 1:
+        _whole_rows(x, out, i, b, LOG, BM, BN)
+    else:
+        for t in range(i * LINES, pk.minimum((i + 1) * LINES, pk.cdiv(x.shape[2], BM))):
+            _whole_rows(x, out, t, b, LOG, BM, BN)
+
+
+def _whole_rows(x, out, i, b, LOG, BM, BN):
+    """The softmax of BM rows of at most BN elements."""
     wide = working(x.dtype)
     v = pk.load(x, (b, 0, i, 0), (1, 1, BM, BN), pad=-INF).reshape((BM, BN)).astype(wide)
     top = v.max(axis=1)
@@ -125,6 +142,15 @@ def row_tile(n: int) -> tuple[int, int]:
     return max(1, min(64, 512 // columns)), columns
 
 
+def lines_of_program(x: Array, tile: int, route: dict[str, Any]) -> int:
+    """How many blocks of ``tile`` elements a program takes, one after the other: on a CPU some 16384 elements, so that
+    starting it costs little beside its work; elsewhere one, which the threads of a group share."""
+    target = pk.target_of(x, **route)
+    if target.schedule != "cpu" or target.has("whole_grid"):
+        return 1
+    return 1 << max(0, (_PROGRAM // tile).bit_length() - 1)
+
+
 def _softmax(name: str, x: Array, axis: int, out: Array | None, log: bool, route: dict[str, Any]) -> Array:
     where = f"{name}()"
     dtype = dtype_of(f"{where}: x", x, FLOATS)
@@ -137,7 +163,8 @@ def _softmax(name: str, x: Array, axis: int, out: Array | None, log: bool, route
     n = int(v.shape[3])
     if v.shape[1] == 1 and n <= WHOLE and (v.shape[3] == 1 or _along(v)):
         bm, bn = row_tile(n)
-        softmax_row[(pk.cdiv(k1, bm) * k0,)](v, o, LOG=log, BM=bm, BN=bn, **route)
+        lines = lines_of_program(x, bm * bn, route)
+        softmax_row[(pk.cdiv(k1, bm * lines) * k0,)](v, o, LOG=log, LINES=lines, BM=bm, BN=bn, **route)
     else:
         softmax_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](v, o, LOG=log, **route)
     r.deliver(**route)
