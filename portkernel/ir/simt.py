@@ -18,7 +18,7 @@ from .types import Pointer, Space, Vec
 
 __all__ = [
     "SIMT_OPS", "Alloc", "AtomicCasElem", "AtomicElem", "Barrier", "Base", "Iota", "Lane", "Loop", "Mad", "Pack", "Pointer",
-    "ReadElem", "SimtFunc", "Space", "Splat", "ThreadId", "Vec", "WriteElem",
+    "ReadElem", "SimtFunc", "Space", "Splat", "ThreadId", "Vec", "WholeNumber", "WriteElem",
 ]  # fmt: skip
 
 
@@ -102,6 +102,13 @@ class Mad(Op):
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class WholeNumber(Op):
+    """A float that is known to be an integer of the result's dtype, as that: without ``Cast``'s care for what is not."""
+
+    x: Value = operand()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Loop(Op):
     """``for (i = start; i < stop; i += step)`` with carried values, as ``For``; ``step`` is a positive constant.
 
@@ -147,7 +154,7 @@ class AtomicCasElem(Op):
 
 
 SIMT_OPS: tuple[type[Op], ...] = (
-    ThreadId, Base, Alloc, ReadElem, WriteElem, Splat, Iota, Lane, Pack, Mad, Loop, Barrier, AtomicElem, AtomicCasElem,
+    ThreadId, Base, Alloc, ReadElem, WriteElem, Splat, Iota, Lane, Pack, Mad, WholeNumber, Loop, Barrier, AtomicElem, AtomicCasElem,
 )  # fmt: skip
 
 

@@ -172,6 +172,11 @@ def cast(e: Emitter, op: o.Cast) -> Expr:
     return convert(e, e.raw(op.x), op.x.vec, op.result.vec)
 
 
+@handles(s.WholeNumber)
+def whole_number(e: Emitter, op: s.WholeNumber) -> Expr:
+    return e.dialect.cast(e.use(op.x), op.result.vec)
+
+
 def convert(e: Emitter, x: Expr, src: s.Vec, dst: s.Vec) -> Expr:
     """``x`` converted, with the meaning of ``ir.Cast``."""
     d, a, b = e.dialect, src.dtype, dst.dtype

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...dtypes import float32, int32
 from ...ir import Dot, Value
-from ...ir.simt import Mad, Vec
+from ...ir.simt import Mad, Vec, WholeNumber
 from .build import Index, Values
 from .lower_edge import guarded
 from .lower_memory import unit_axis
@@ -220,7 +220,7 @@ class _Kernel:
             zeros = (b.splat(b.const(0.0, kind.dtype), self.lanes),) * len(places)
             sums = b.loop(self.depth, step, inits=zeros, unroll=4)
             found = tuple(
-                b.binary("add", before(place), b.cast(total, self.target.dtype))
+                b.binary("add", before(place), b.pure(WholeNumber, Vec(self.target.dtype, self.lanes), x=total))
                 for place, total in zip(places, sums, strict=True)
             )
         for place, value in zip(places, found, strict=True):
