@@ -12,7 +12,7 @@ from portkernel import catalog, targets
 from portkernel.ir import Func
 from portkernel.lang import Auto
 from portkernel.passes import autosize
-from portkernel.runtime.specialize import choose_sizes
+from portkernel.runtime.specialize import choose_sizes, shape_classes
 
 CPU = targets.variant(targets.find("opencl-cpu"), units=2)
 GPU = targets.find("nvidia-h100")
