@@ -55,12 +55,13 @@ class ReadElem(Op):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class WriteElem(Op):
-    """``pointer[index : index + lanes] = value``."""
+    """``pointer[index : index + lanes] = value``; past the caches where ``streamed`` (a bool) is true."""
 
     effect: ClassVar[Effect] = Effect.WRITE
     pointer: Value = operand()
     index: Value = operand()
     value: Value = operand()
+    streamed: Value | None = operand()
     aligned: bool = attr()
 
 

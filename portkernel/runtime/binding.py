@@ -15,7 +15,8 @@ from ..dtypes import BY_NAME, DType, Scalar, float64
 from ..errors import ArgumentDTypeError, ArgumentError, ArgumentTypeError
 from ..ir import Tensor, Tile
 from .arguments import ArrayRef, as_array, as_scalar, tensor_type
-from .specs import Config, Options, TensorSpec
+from .route import route_name
+from .specs import Config, Options, TensorSpec, positive
 
 if TYPE_CHECKING:
     from ..frontend import ParamSpec
@@ -94,25 +95,14 @@ def bind(
         runtime,
         constants,
         given & constants.keys(),
-        _name(kernel, "backend", options.get("backend")),
-        _name(kernel, "device", options.get("device")),
+        route_name(f"{kernel}()", "backend", options.get("backend")),
+        route_name(f"{kernel}()", "device", options.get("device")),
         Options(_count(kernel, "num_warps", options), _count(kernel, "num_stages", options)),
     )
 
 
-def _name(kernel: str, option: str, value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool) and option == "device":
-        return str(value)
-    if value is not None and not isinstance(value, str):
-        raise ArgumentTypeError(f"{kernel}(): {option}: expected a name, got {type(value).__name__}")
-    return value
-
-
 def _count(kernel: str, option: str, options: Mapping[str, Any]) -> int | None:
-    value = options.get(option)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise ArgumentTypeError(f"{kernel}(): {option}: expected a positive integer, got {value!r}")
-    return value
+    return positive(f"{kernel}(): {option}", options.get(option))
 
 
 def _shown(kernel: str, params: Sequence[ParamSpec]) -> str:

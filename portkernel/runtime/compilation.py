@@ -39,7 +39,7 @@ def obtain(
 
     Raises CompilerError with the compiler's log, and CompilerCrashError if the compiler died or hung.
     """
-    key = _key(source, compiler, options)
+    key = key_for(source, compiler, options)
     store = cache.at(settings.cache_dir)
     entry = store.get(key) if store is not None and not fresh else None
     if entry is not None:
@@ -74,13 +74,14 @@ def begin(
     """Start to compile ``source`` in a child process, unless the disk has it; :func:`obtain` takes what comes of it."""
     if not (settings.isolate and isolate.is_possible()):
         return
-    key = _key(source, compiler, options)
+    key = key_for(source, compiler, options)
     store = cache.at(settings.cache_dir)
     if store is None or store.get(key) is None:
         AHEAD.begin(key, job, settings.compile_timeout)
 
 
-def _key(source: Source, compiler: str, options: Mapping[str, object]) -> str:
+def key_for(source: Source, compiler: str, options: Mapping[str, object]) -> str:
+    """The cache's key of what ``source`` compiles to."""
     said = json.dumps(dict(options), sort_keys=True, default=str)
     return cache.key_of(source.text, source.entry, compiler, source.target.arch, said)
 

@@ -299,7 +299,8 @@ def kernel(
     the function's own in messages and emitted text.
 
     Raises :class:`~portkernel.errors.ArgumentError` for a parameter called like an option of every launch, and for a
-    name in ``key`` that is no parameter; ArgumentTypeError for what is not a plain function.
+    name in ``key`` that is no parameter; ArgumentTypeError for what is not a plain function, and for ``configs``, ``key`` or
+    ``name`` of another kind.
 
     >>> import numpy as np
     >>> import portkernel as pk
@@ -322,4 +323,10 @@ def kernel(
             )
         return Kernel(found, configs, key, name)
 
+    if not isinstance(configs, Sequence) or not all(isinstance(c, Config) for c in configs):
+        raise ArgumentTypeError(f"kernel(): configs: expected a sequence of pk.Config, got {configs!r:.60}")
+    if isinstance(key, str) or not isinstance(key, Sequence):
+        raise ArgumentTypeError(f"kernel(): key: expected a sequence of names, got {key!r}", hint='key=["x"]')
+    if name is not None and not isinstance(name, str):
+        raise ArgumentTypeError(f"kernel(): name: expected a string, got {name!r}")
     return make if fn is None else make(fn)

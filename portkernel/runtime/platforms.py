@@ -8,6 +8,7 @@ import sys
 import tempfile
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,6 +59,8 @@ def _prepare(settings: config.Config) -> None:
     # One compilation per kernel, for the group size that the text requires, and that in our compiler process: PoCL
     # would otherwise compile again at the first launch, for the grid at hand.
     os.environ.setdefault("POCL_WORK_GROUP_SPECIALIZATION", "0")
+    if find_spec("pocl_binary_distribution") is not None:  # another PoCL may have devices that this would hide
+        os.environ.setdefault("POCL_DEVICES", pocl.DEVICES)
     if settings.cache_dir is not None:
         os.environ.setdefault("POCL_CACHE_DIR", str(settings.cache_dir / "pocl"))
     intel = _find_intel()
@@ -121,7 +124,7 @@ def check_process() -> None:
 
 
 def all_devices() -> list[Any]:
-    """Every pyopencl device once, those of PoCL first. PoCL's are repaired."""
+    """Every pyopencl device once, those of PoCL first, of them the one without workers last. PoCL's are repaired."""
     check_process()
     cl = load()
     _PROCESS.used = True
@@ -138,4 +141,4 @@ def all_devices() -> list[Any]:
             continue
     for device in found.values():
         pocl.repair(device)
-    return sorted(found.values(), key=lambda d: "PoCL" not in d.version)
+    return sorted(found.values(), key=lambda d: ("PoCL" not in d.version, pocl.is_alone(d)))

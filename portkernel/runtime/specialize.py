@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .. import config, passes
+from .. import config
 from ..backends import Backend, Source
 from ..errors import TargetError, UnsupportedDTypeError
 from ..ir import AtomicCAS, AtomicRMW, Func, Scatter, Store, Tensor, Tile, Type, walk
 from ..lang import Auto
-from ..passes import autosize
 from ..targets import Target
 from .specs import Options
 from .stages import Stages, stages_of
@@ -30,6 +29,8 @@ def lower(
     fn: KernelFn, types: Types, constants: Constants, settings: config.Config, stages: Stages | None = None
 ) -> Func:
     """The optimized tile function."""
+    from .. import passes  # an eighth of the first launch, which a kernel that was kept does not need
+
     func = fn.lower(types, constants)
     COUNTERS.add("lowerings")
     on_stage = None
@@ -57,6 +58,8 @@ def choose_sizes(fn: KernelFn, types: Types, constants: Constants, dims: Dims, t
     bounds = {name: value for name, value in constants.items() if isinstance(value, Auto)}
     if not bounds:
         return {}
+    from ..passes import autosize
+
     probes = autosize.probe_sizes(bounds)
     func = fn.lower(types, {**constants, **probes})
     return autosize.choose(func, probes, bounds, dims, target)

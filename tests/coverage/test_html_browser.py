@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coverage_kit import EVERY_STATE, NUMPY, POCL, SM90, cell, make_report
+from coverage_kit import EVERY_STATE, NUMPY, POCL, SM90, cell, make_report, states_of
 from test_html_page import static_report
 
 from portkernel.coverage import baseline
@@ -48,7 +48,7 @@ CHANGED = {("add", "float32", POCL.id): State.WRONG, ("matmul[transposed]", "flo
 
 def full() -> Report:
     report = make_report(*CELLS, columns=(NUMPY, POCL, SM90))
-    return replace(report, comparison=baseline.compare({**baseline.states_of(report), **CHANGED}, report))
+    return replace(report, comparison=baseline.compare({**states_of(report), **CHANGED}, report))
 
 
 @pytest.fixture(scope="module")

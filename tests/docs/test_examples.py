@@ -80,6 +80,10 @@ def test_every_error_class_is_documented() -> None:
         assert "Cure:" in section or "Please report" in section, f"{cls.__name__} has no cure"
     documented = re.findall(r"^### (\w+)$", text, re.M)
     assert set(documented) <= {cls.__name__ for cls in classes}
+    for part in re.split(r"^## ", text, flags=re.M):
+        said = re.search(r"^All are `(\w+)`", part, re.M)
+        for name in re.findall(r"^### (\w+)$", part, re.M) if said else ():
+            assert issubclass(getattr(errors, name), getattr(errors, said[1])), f"{name} stands among the {said[1]}s"
 
 
 def test_operator_reference_is_up_to_date() -> None:

@@ -13,7 +13,13 @@ import numpy as np
 import pytest
 
 import portkernel as pk
-from portkernel.errors import ArgumentError, NoDeviceError, UncoveredOperatorError
+from portkernel.errors import (
+    ArgumentDTypeError,
+    ArgumentError,
+    ArgumentShapeError,
+    NoDeviceError,
+    UncoveredOperatorError,
+)
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnx.backend.test", reason="onnx came without its tests")
@@ -165,6 +171,77 @@ def test_the_remainder_of_c() -> None:
     ):
         (got,) = run_node(helper.make_node("Mod", ["x", "y"], ["z"], fmod=1), [x, y], backend="numpy")
         assert np.array_equal(got, np.fmod(x, y))
+
+
+@pytest.mark.parametrize(("op", "attributes", "message"), [
+    ("Conv", {"auto_pad": "SAME"}, "auto_pad: expected NOTSET, VALID, SAME_UPPER, SAME_LOWER, got 'SAME'"),
+    ("Conv", {"kernel_shape": [3, 5]}, r"kernel_shape: expected \[3, 3\] as w has, got \[3, 5\]"),
+    ("Conv", {"pads": [1, 1]}, r"pads: expected 4 numbers, got \[1, 1\]"),
+    ("ConvTranspose", {"strides": [2]}, r"strides: expected 2 numbers, got \[2\]"),
+])  # fmt: skip
+def test_attributes_that_have_no_meaning(op: str, attributes: dict[str, Any], message: str) -> None:
+    node = helper.make_node(op, ["x", "w"], ["y"], **attributes)
+    with pytest.raises((ArgumentError, ArgumentShapeError), match=message):
+        run_node(node, [draw(1, 3, 7, 7), draw(3, 3, 3, 3)], backend="numpy")
+
+
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+@pytest.mark.parametrize(("op", "attributes", "inputs", "message"), [
+    ("Resize", {"mode": "trilinear"}, [X[None, None], None, None, np.asarray([1, 1, 4, 6])], "mode: expected nearest, linear, cubic"),
+    ("Resize", {}, [X[None, None]], "scales: expected scales or sizes, got neither"),
+    ("GridSample", {"padding_mode": "wrap"}, [X[None, None], np.zeros((1, 2, 2, 2), np.float32)], "padding_mode: expected zeros"),
+    ("ScatterND", {"reduction": "mean"}, [X, np.asarray([[1, 0]]), X[0, :1]], "reduction: expected none, add, mul"),
+    ("DepthToSpace", {"blocksize": 2, "mode": "RCD"}, [np.zeros((1, 4, 2, 2), np.float32)], "mode: expected DCR, CRD"),
+    ("BitShift", {"direction": "UP"}, [np.ones(2, np.uint8), np.ones(2, np.uint8)], "direction: expected LEFT, RIGHT"),
+    ("Split", {"axis": 1}, [X, np.asarray([1, 1])], r"split: expected parts of 3 elements, got \[1, 1\]"),
+    ("Reshape", {}, [X, np.asarray([4, 2])], "Reshape: expected shapes and axes that fit"),
+    ("SequenceAt", {}, [[X, X], np.asarray(2)], "position: expected -2 to 1, got 2"),
+    ("SequenceInsert", {}, [[X], X, np.asarray(3)], "position: expected -1 to 1, got 3"),
+    ("LSTM", {"hidden_size": 1, "direction": "bidirectional"}, [X[None], np.zeros((1, 4, 3), np.float32), np.zeros((1, 4, 1), np.float32)],
+     "W: expected weights for direction 'bidirectional'"),
+    ("Relu", {"alpha": 1.0}, [X], "nodes that ONNX allows, got one that is not: Unrecognized attribute: alpha"),
+    ("Add", {}, [X], "nodes that ONNX allows, got one that is not: .* input size 1"),
+])  # fmt: skip
+def test_a_node_that_makes_no_sense(op: str, attributes: dict[str, Any], inputs: list[Any], message: str) -> None:
+    names = ["" if x is None else f"x{i}" for i, x in enumerate(inputs)]
+    with pytest.raises((ArgumentError, ArgumentShapeError), match=message):
+        run_node(helper.make_node(op, names, ["y"], **attributes), inputs, backend="numpy")
+
+
+@pytest.mark.parametrize("op", ["Gather", "GatherElements", "GatherND", "ScatterND"])
+def test_an_index_outside_its_axis_is_an_error(op: str) -> None:
+    """Also where a place in the next row would be there."""
+    inputs = [X, np.asarray([[0, 4]])] if op.endswith("ND") else [X.T, np.asarray([[4]])]
+    inputs += [X[0, :1]] if op == "ScatterND" else []
+    names = [f"x{i}" for i in range(len(inputs))]
+    with pytest.raises(pk.errors.DeviceAssertionError, match="an index outside the axis"):
+        run_node(helper.make_node(op, names, ["y"]), inputs, backend="numpy")
+
+
+def test_inputs_that_are_not_the_models() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+        [onnx.ValueInfoProto(name="y")],
+    )  # fmt: skip
+    rep = prepare(helper.make_model(graph), backend="numpy")
+    for given, error, message in (
+        ([X.astype(np.float64)], ArgumentDTypeError, "x: expected float32, got float64"),
+        ([X[0]], ArgumentShapeError, r"x: expected shape \(N, 3\), got \(3,\)"),
+        ([X.T], ArgumentShapeError, r"x: expected shape \(N, 3\), got \(3, 2\)"),
+        ([X, X], ArgumentError, "expected at most 1, got 2"),
+        ({"x": X, "z": X}, ArgumentError, "expected x, got z"),
+    ):
+        with pytest.raises(error, match=message):
+            rep.run(given)
+    assert np.array_equal(rep.run(X[:1])[0], X[:1])
+    for broken in (b"no model", "no such file.onnx"):
+        with pytest.raises(ArgumentError, match="model: expected a ModelProto, a file of one or its bytes"):
+            prepare(broken)
+    graph.node[0].input[0] = "q"
+    with pytest.raises(ArgumentError, match="expected a value 'q' before the node that reads it"):
+        prepare(helper.make_model(graph), backend="numpy").run([X])
 
 
 def test_what_is_not_covered_is_refused_or_falls_back_where_allowed() -> None:

@@ -10,12 +10,13 @@ import pytest
 
 import portkernel as pk
 from portkernel.errors import ArgumentError, ArgumentTypeError, FallbackError, GradientError, NoDeviceError
+from portkernel.ops.gradients import differentiated
 from portkernel.runtime import driver as drivers
 
 torch = pytest.importorskip("torch")
 from torch.nn import functional as F  # noqa: E402
 
-import portkernel.integrations.torch  # noqa: E402  # it defines torch.ops.portkernel
+from portkernel.integrations.torch.library import CUSTOM  # noqa: E402
 
 ops: Any = torch.ops.portkernel
 EPS = 2.0**-23
@@ -117,25 +118,12 @@ def test_integers_are_promoted_as_pytorchs_are(on_the_reference: None) -> None:
 # --- gradients ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", [
-    ops.linear, lambda x, w: ops.matmul(x, w.t()), lambda x, w: ops.exp(ops.multiply(x, x)),
-    lambda x, w: ops.conv1d(x.view(1, 2, 4)[:, :, :3], w.view(2, 2, 2)), lambda x, w: ops.logsumexp(x, [1]),
-    lambda x, w: ops.avg_pool1d(x.unsqueeze(0), 2), lambda x, w: ops.max_pool1d(ops.multiply(x, x).unsqueeze(0), 2),
-])  # fmt: skip
-def test_second_derivatives(function: Callable[..., Any]) -> None:
-    torch.manual_seed(0)
-    given = (torch.randn(2, 4).double().requires_grad_(), torch.randn(2, 4).double().requires_grad_())
-    with pk.use(backend="numpy"):
-        assert torch.autograd.gradgradcheck(lambda x, w: function(x, w) * 1.0, given, fast_mode=True)
-
-
-@pytest.mark.parametrize("function", [ops.softmax, ops.gelu, lambda x: ops.layer_norm(x, [4])])
-def test_a_second_derivative_that_is_not_there_is_refused(function: Callable[..., Any]) -> None:
-    x = torch.randn(2, 4, requires_grad=True)
-    with pk.use(backend="numpy"):
-        (first,) = torch.autograd.grad((function(x) ** 2).sum(), x, create_graph=True)
-        with pytest.raises(GradientError, match=r"_gradient\(\): expected no gradient .* second derivative"):
-            first.sum().backward()
+def test_a_second_derivative_that_is_not_there_is_refused(on_the_reference: None) -> None:
+    x = torch.randn(1, 1, 2, 4, requires_grad=True)
+    (first,) = torch.autograd.grad((ops.scaled_dot_product_attention(x, x, x) ** 2).sum(), x, create_graph=True)
+    with pytest.raises(GradientError, match=r"_backward\(\): expected no gradient .* second derivative") as raised:
+        first.sum().backward()
+    assert "matmul and softmax" in raised.value.hint
 
 
 def test_the_gradient_of_a_mask_alone_launches_no_other(on_the_reference: None) -> None:
@@ -154,8 +142,8 @@ def test_the_gradient_of_a_mask_alone_launches_no_other(on_the_reference: None) 
 def test_what_has_no_gradient_says_so() -> None:
     x = torch.rand(2, 4, requires_grad=True)
     with pk.use(backend="numpy"):
-        with pytest.raises(GradientError, match=r"cumprod\(\)"):
-            ops.cumprod(x, 1).sum().backward()
+        with pytest.raises(GradientError, match=r"pad\(\): mode"):
+            ops.pad(x, [1, 1, 1, 1], "edge").sum().backward()
         with pytest.raises(ArgumentError, match="dropout_p: expected 0"):
             ops.scaled_dot_product_attention(x, x, x, None, 0.5)
         assert not ops.greater(x, x).requires_grad and not ops.argmax(x).requires_grad
@@ -172,10 +160,28 @@ def test_a_padding_that_has_no_meaning(padding: str, stride: int, message: str) 
     assert torch.equal(ops.conv2d(x, w, padding="valid"), ops.conv2d(x, w))
 
 
-def test_the_plain_operator_names_this_one() -> None:
-    with pytest.raises(ArgumentTypeError, match="requires it") as raised:
-        pk.ops.softmax(torch.ones(2, 4, requires_grad=True))
-    assert "torch.ops.portkernel.softmax" in raised.value.hint
+def test_the_plain_operator_names_what_is_differentiated() -> None:
+    x = torch.ones(2, 4, requires_grad=True)
+    for call, name in (
+        (lambda: pk.ops.softmax(x), "torch.ops.portkernel.softmax,"),
+        (lambda: pk.ops.max_pool(x, 2), "torch.ops.portkernel.max_pool2d or"),
+        (lambda: pk.ops.transpose(x), "torch.permute,"),
+        (lambda: pk.ops.det(x), "it has no gradient: pass x.detach()"),
+    ):
+        with pytest.raises(ArgumentTypeError, match="requires it") as raised:
+            call()
+        assert name in raised.value.hint
+
+
+def test_what_is_named_is_there() -> None:
+    """Each operator of the package as something that PyTorch differentiates, or as nothing."""
+    for name in pk.ops.operators():
+        for words in filter(None, differentiated(name).split(" or ")):
+            found: Any = torch
+            for part in words.split(".")[1:]:
+                found = getattr(found, part)
+            assert callable(found)
+        assert differentiated(name) != "" or name not in CUSTOM
 
 
 # --- autocast -----------------------------------------------------------------------------------------------

@@ -79,6 +79,13 @@ def test_cpu_dot_uses_every_core() -> None:
     assert -(-512 // found["BM"]) * -(-512 // found["BN"]) >= 24
 
 
+def test_shapes_that_share_a_choice_differ_by_a_quarter_at_most() -> None:
+    for n in range(2000):
+        (found,) = shape_classes({"x": (n,)})["x"]
+        assert n <= found <= max(16, 1.25 * n)
+    assert shape_classes({"x": (16, 384, 385, 1000)})["x"] == (16, 384, 448, 1024)
+
+
 def test_gpu_dot() -> None:
     assert matmul_sizes(8192, 8192, 8192, GPU, "float16") == {"BM": 128, "BN": 128, "BK": 32}
     found = matmul_sizes(4096, 4096, 4096, SMALL_GPU)

@@ -162,7 +162,11 @@ def write_elem(e: Emitter, op: s.WriteElem) -> Expr | None:
         value = e.request(f"store_{small}", None, lanes, value)
     elif pointer.dtype.is_bool:
         value = e.dialect.byte(value, lanes)
-    e.out.line(e.dialect.write(pointer, e.use(op.pointer).text, e.use(op.index), value.text, lanes, op.aligned))
+    base, index = e.use(op.pointer).text, e.use(op.index)
+    made = None
+    if op.streamed is not None:
+        made = e.dialect.stream(pointer, base, index, value, lanes, e.use(op.streamed))
+    e.out.line(made or e.dialect.write(pointer, base, index, value.text, lanes, op.aligned))
     return None
 
 
