@@ -16,6 +16,7 @@ from typing import Any
 from .. import config
 from ..errors import ForkError, MissingDependencyError, NoDeviceError
 from . import pocl
+from .cache import write_whole
 
 _SYSTEM_VENDORS = Path("/etc/OpenCL/vendors")
 _INTEL = "libintelocl.so"
@@ -81,11 +82,8 @@ def _prepare(settings: config.Config) -> None:
 
 
 def _write(place: Path, text: str) -> None:
-    if place.is_file() and place.read_bytes() == text.encode():
-        return
-    temporary = place.with_name(f".{place.name}-{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(place)
+    if not place.is_file() or place.read_bytes() != text.encode():
+        write_whole(place, text.encode())
 
 
 def _find_intel() -> Path | None:
