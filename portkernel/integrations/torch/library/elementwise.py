@@ -247,16 +247,21 @@ def _floor_divide_gradient(wanted: Any, grad: Tensor, x: Any, y: Any) -> Any:
     return grad.new_zeros(x), grad.new_zeros(y)  # constant between its steps
 
 
-@gradient("maximum", "x y")
-def _maximum_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
-    return _shared(wanted, x.shape, y.shape, lambda: call("maximum_gradient", grad, x, y),
-                   lambda: call("maximum_gradient", grad, y, x))  # fmt: skip
+def _define_extreme(name: str) -> None:
+    """The gradients of the larger or the smaller, and of those: which of both it is changes between elements alone."""
+    slope = f"{name}_gradient"
+
+    @gradient(name, "x y")
+    def _(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
+        return _shared(wanted, x.shape, y.shape, lambda: call(slope, grad, x, y), lambda: call(slope, grad, y, x))
+
+    @gradient(slope, "grad x y")
+    def _(wanted: Any, outer: Tensor, grad: Tensor, x: Tensor, y: Tensor) -> Any:
+        return call(slope, outer, x, y), torch.zeros_like(x), torch.zeros_like(y)
 
 
-@gradient("minimum", "x y")
-def _minimum_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
-    return _shared(wanted, x.shape, y.shape, lambda: call("minimum_gradient", grad, x, y),
-                   lambda: call("minimum_gradient", grad, y, x))  # fmt: skip
+for _name in ("maximum", "minimum"):
+    _define_extreme(_name)
 
 
 @gradient("power", "x y")
@@ -272,18 +277,6 @@ def _arctan2_gradient(wanted: Any, grad: Tensor, y: Tensor, x: Tensor) -> Any:
 
 
 # --- gradients of those gradients ---------------------------------------------------------------------------
-
-
-def _define_steps_between(name: str) -> None:
-    """Of the larger and the smaller: which of both it is changes between elements alone."""
-
-    @gradient(name, "grad x y")
-    def _(wanted: Any, outer: Tensor, grad: Tensor, x: Tensor, y: Tensor) -> Any:
-        return call(name, outer, x, y), torch.zeros_like(x), torch.zeros_like(y)
-
-
-for _name in ("maximum_gradient", "minimum_gradient"):
-    _define_steps_between(_name)
 
 
 def _mixed_power(weight: Tensor, x: Tensor, y: Tensor) -> Tensor:
