@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from portkernel.errors import ArgumentError
+from portkernel.errors import ArgumentDTypeError, ArgumentError, DTypeError
 
 from .. import operators, tiles
 from ..pointwise import DEFAULT, TO_BOOL, TO_FLOAT, Bound, launch, output_strides, promoted
-from ..rules import FLOATS, broadcast_shapes
+from ..rules import DTYPES, FLOATS, broadcast_shapes
 from . import slopes
 from .curvatures import CURVATURES, plus, times
 from .define import CUSTOM, WIDE, WIDEST, call, gradient, operator, sum_to
@@ -40,7 +40,12 @@ def define(schema: str, bind: Bind, autocast: str = "") -> str:
     def run(*args: Any) -> Any:
         if plain and args[0].dtype in FLOATS and args[0].is_contiguous():
             return operators.call(name, *args)
-        return launch(bind(*args))
+        try:
+            return launch(bind(*args))
+        except DTypeError:  # of a dtype that the kernel language lacks
+            given = {a if isinstance(a, torch.dtype) else a.dtype for a in args if isinstance(a, (Tensor, torch.dtype))}
+            names = ", ".join(sorted(str(d).removeprefix("torch.") for d in given - DTYPES))
+            raise ArgumentDTypeError(f"{name}(): expected real numbers of at most 64 bits, got {names}") from None
 
     operator(schema, like=lambda *args: fake(bind(*args)), autocast=autocast, keeps_strides=True)(run)
     return name
