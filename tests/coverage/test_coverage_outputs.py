@@ -123,7 +123,7 @@ def test_terminal(details: bool) -> None:
 def test_a_narrow_terminal_breaks_no_word() -> None:
     columns = [replace(POCL, id=f"opencl/device-{i}") for i in range(6)]
     cells = [cell(State.NATIVE, "add", dtype, c) for c in columns for dtype in ("float32", "int8")]
-    out = Console(width=64, record=True, file=io.StringIO())
+    out = Console(width=72, record=True, file=io.StringIO())
     print_report(make_report(*cells, columns=tuple(columns)), out)
     lines = out.export_text().splitlines()
     assert next(line for line in lines if line.strip().startswith("add")).split() == ["add", *["2N"] * 6]

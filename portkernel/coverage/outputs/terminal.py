@@ -111,7 +111,7 @@ def _overview(report: Report, room: int) -> tuple[Table, bool]:
         if cell.state is not State.UNTESTED:
             found.setdefault((cell.row, cell.column), Counter())[cell.state] += 1
     rows = [row.id for row in report.rows if any((row.id, column.id) in found for column in columns)]
-    width = max((len(row) for row in rows), default=0)
+    width = max(map(len, ["operator", *rows]))
     for column in columns:
         parts = [_part(n, s, False) for row in rows for s, n in found.get((row, column.id), {}).items()]
         width += _GAP + max(map(len, [*column.id.split("/"), *parts]))
