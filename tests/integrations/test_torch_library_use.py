@@ -181,6 +181,7 @@ def test_the_plain_operator_names_what_is_differentiated() -> None:
         (lambda: pk.ops.max_pool(x, 2), "torch.ops.portkernel.max_pool2d or"),
         (lambda: pk.ops.transpose(x), "torch.permute,"),
         (lambda: pk.ops.det(x), "it has no gradient: pass x.detach()"),
+        (lambda: pk.ops.elementwise(lambda t: t + 1, x), "it has no gradient: pass x.detach()"),
     ):
         with pytest.raises(ArgumentTypeError, match="requires it") as raised:
             call()
