@@ -58,7 +58,10 @@ def measure(budget: float) -> tuple[Report, int]:
     FOLDER.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "portkernel", "coverage", f"--budget={budget}", *outputs, *against,
                "--fail-on=wrong", "--fail-on=regression", f"--summary={FOLDER / 'summary.md'}"]  # fmt: skip
+    files[0].unlink(missing_ok=True)  # that of an earlier run
     status = subprocess.run(command, check=False).returncode
+    if not files[0].is_file() or not files[0].stat().st_size:
+        raise SystemExit(f"coverage_report.py: no report was written (exit status {status})")
     return read(files[0]), status
 
 

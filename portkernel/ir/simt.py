@@ -17,7 +17,7 @@ from .core import Block, Effect, Op, Value, attr, operand, region
 from .types import Pointer, Space, Vec
 
 __all__ = [
-    "SIMT_OPS", "Alloc", "AtomicCasElem", "AtomicElem", "Barrier", "Base", "Iota", "Lane", "Loop", "Mad", "Pack", "Pointer",
+    "SIMT_OPS", "Alloc", "AtomicCasElem", "AtomicElem", "Barrier", "Base", "Interleave", "Iota", "Lane", "Loop", "Mad", "Pack", "Pointer",
     "ReadElem", "SimtFunc", "Space", "Splat", "ThreadId", "Vec", "WholeNumber", "WriteElem",
 ]  # fmt: skip
 
@@ -93,6 +93,15 @@ class Pack(Op):
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Interleave(Op):
+    """The lanes of the lower halves of ``x`` and ``y`` in turn, or with ``high`` of the upper halves."""
+
+    high: bool = attr()
+    x: Value = operand()
+    y: Value = operand()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Mad(Op):
     """``x * y + z`` with one rounding or two, whichever is faster: only inside a dot product, whose bound allows both."""
 
@@ -154,7 +163,8 @@ class AtomicCasElem(Op):
 
 
 SIMT_OPS: tuple[type[Op], ...] = (
-    ThreadId, Base, Alloc, ReadElem, WriteElem, Splat, Iota, Lane, Pack, Mad, WholeNumber, Loop, Barrier, AtomicElem, AtomicCasElem,
+    ThreadId, Base, Alloc, ReadElem, WriteElem, Splat, Iota, Lane, Pack, Interleave, Mad, WholeNumber, Loop, Barrier,
+    AtomicElem, AtomicCasElem,
 )  # fmt: skip
 
 

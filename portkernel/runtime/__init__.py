@@ -5,7 +5,7 @@ from .binding import constant_key
 from .captured import Captured, capture
 from .kernel import Kernel, kernel
 from .recorder import note_allocation, note_host_work
-from .route import target_of, use
+from .route import on_host, target_of, use
 from .source import kernel_from_source
 from .specs import Config, TensorSpec
 from .statistics import Stats
@@ -25,6 +25,7 @@ __all__ = [
     "kernel_from_source",
     "note_allocation",
     "note_host_work",
+    "on_host",
     "reset_stats",
     "stats",
     "target_of",

@@ -20,7 +20,7 @@ from .checks import check_output
 from .choice import Candidate, Request, choose
 from .driver import Device, Driver, Loaded, Value
 from .plan import GridLike, Plan, spans
-from .specialize import choose_sizes, emit, outputs
+from .specialize import choose_sizes, emit, outputs, shape_classes
 from .specs import Config, Options
 from .statistics import COUNTERS
 
@@ -54,7 +54,7 @@ class _Wanted:
 
     def __init__(self, fn: FunctionType, typed: Typed, candidate: Candidate, place: _Place) -> None:
         self.typed, self.candidate, self.place = typed, candidate, place
-        self.classes = _classes(typed) if _is_open(candidate.constants) else {}
+        self.classes = shape_classes(typed.dims) if _is_open(candidate.constants) else {}
         self._fn = fn
 
     @cached_property
@@ -142,7 +142,7 @@ class Programs:
         """What measurements say, asked once for each class of shapes; None where they say nothing."""
         if len(candidates) == 1 and not _is_open(candidates[0].constants):
             return None
-        classes = _classes(typed)
+        classes = shape_classes(typed.dims)
         scalars = tuple((name, typed.values[name]) for name in self.kernel.key if name in typed.values)
         chosen = tuple((constants_key(c.constants), c.options) for c in candidates)
         facts = place.driver.name, place.device.key, place.target, place.settings
@@ -240,15 +240,6 @@ class Programs:
 def _is_open(constants: Mapping[str, object]) -> bool:
     """Whether a size is left to the compiler."""
     return any(isinstance(value, Auto) for value in constants.values())
-
-
-def _classes(typed: Typed) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(_class(n) for n in shape) for name, shape in typed.dims.items()}
-
-
-def _class(n: int) -> int:
-    """Sizes are told apart exactly up to 16, then by the power of two that holds them."""
-    return n if n <= 16 else 1 << (n - 1).bit_length()
 
 
 def configured(kernel: str, bound: Bound, candidate: Config | None) -> Candidate:

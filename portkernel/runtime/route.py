@@ -63,6 +63,22 @@ def use(
         yield settings
 
 
+def on_host(x: Any) -> bool:
+    """Whether the elements of the array ``x`` lie in the host's memory, where NumPy's arrays serve the same launches.
+
+    Raises ArgumentTypeError for what is no array.
+
+    >>> import numpy as np
+    >>> import portkernel as pk
+    >>> pk.on_host(np.zeros(3))
+    True
+    """
+    ref = as_array(x, "on_host(): x")
+    if ref is None:
+        raise ArgumentTypeError(f"on_host(): x: expected an array, got {type(x).__name__}")
+    return ref.device == HOST
+
+
 def target_of(x: Any, *, backend: str | None = None, device: str | None = None) -> Target:
     """The target of a launch with the array ``x`` under the same options: what host code chooses a kernel by.
 

@@ -40,6 +40,19 @@ def lower(
     return passes.pipeline.optimize(func, verify=settings.verify, on_stage=on_stage)
 
 
+def shape_classes(dims: Dims) -> dict[str, tuple[int, ...]]:
+    """The arguments' shapes as sizes are chosen for them: similar shapes share a class, and so a compiled kernel."""
+    return {name: tuple(_class(n) for n in shape) for name, shape in dims.items()}
+
+
+def _class(n: int) -> int:
+    """Sizes are told apart exactly up to 16, then to a quarter of the power of two below them, upwards."""
+    if n <= 16:
+        return n
+    step = (1 << (n - 1).bit_length()) // 8
+    return -(-n // step) * step
+
+
 def choose_sizes(fn: KernelFn, types: Types, constants: Constants, dims: Dims, target: Target) -> dict[str, int]:
     """A size for each constant that is still a ``pk.auto``."""
     bounds = {name: value for name, value in constants.items() if isinstance(value, Auto)}

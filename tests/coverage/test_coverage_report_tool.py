@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from coverage_kit import EVERY_STATE, POCL, cell, make_report
@@ -75,6 +75,16 @@ def test_it_takes_what_it_found_into_the_baseline(tool: ModuleType, monkeypatch:
         ("k", "int8", "cuda/a-gpu"): State.NATIVE,
         ("k", "int8", POCL.id): State.NATIVE,
     }
+
+
+def test_an_earlier_report_does_not_stand_for_a_run_that_failed(
+    tool: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "report.json").write_text(to_json(make_report(*EVERY_STATE)))
+    monkeypatch.setattr(tool, "FOLDER", tmp_path)
+    monkeypatch.setattr(tool.subprocess, "run", lambda *_, **__: SimpleNamespace(returncode=2))
+    with pytest.raises(SystemExit, match=r"no report was written \(exit status 2\)"):
+        tool.measure(1.0)
 
 
 def test_it_writes_the_page_of_an_earlier_report(tool: ModuleType, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from test_html_page import static_report
 from portkernel.coverage import baseline
 from portkernel.coverage.model import Report
 from portkernel.coverage.outputs import render
+from portkernel.coverage.percentages import covered
 from portkernel.coverage.states import State
 
 selenium = pytest.importorskip("selenium", reason="no selenium")
@@ -160,6 +161,16 @@ def test_shares_name_their_denominators_and_follow_the_filters(page: Page) -> No
     page.wait(lambda: "Of the 1 that match, of 3 operators of ours" in page.text("#shares"))
     page.chip("dtype", "float32").click()
     assert "Of the 1 that match, of 3 operators of ours: 1 are covered" in page.text("#shares")
+
+
+@pytest.mark.parametrize("place", ["", NUMPY.id, POCL.id, SM90.id])
+def test_the_page_counts_as_the_report_does(page: Page, tmp_path: Path, place: str) -> None:
+    report = make_report(
+        *CELLS, cell(State.EMITTED, "softmax", "int8", SM90), cell(State.COMPILED, "matmul", column=SM90),
+        columns=(NUMPY, POCL, SM90),
+    )  # fmt: skip
+    write(page.driver, tmp_path, report).go(f"#device={place}" if place else "")
+    assert page.text("#shares .big").startswith(f"{len(covered(report.rows, report.cells, place))} of 3")
 
 
 def test_a_filter_is_clicked(page: Page) -> None:

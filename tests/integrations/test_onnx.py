@@ -25,7 +25,7 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnx.backend.test", reason="onnx came without its tests")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from portkernel.integrations.onnx import Backend, is_compatible, prepare, run_node, uncovered  # noqa: E402
+from portkernel.integrations.onnx import Backend, is_compatible, prepare, run_node, serving, uncovered  # noqa: E402
 from portkernel.integrations.onnx.cases import PASSED, Outcome, node_cases, operator_of, run_case, table  # noqa: E402
 
 COUNTS = Path(__file__).with_name("onnx_counts.json")
@@ -52,21 +52,30 @@ def selected() -> list[Any]:
 
 
 def test_no_operator_passes_fewer_node_cases_than_before() -> None:
-    """On the NumPy route, which compiles nothing; every case on OpenCL: ``python -m portkernel.integrations.onnx.cases``."""
+    """On the NumPy route, which compiles nothing; every case on OpenCL: ``python -m portkernel.integrations.onnx.cases``.
+
+    What they call is what ``serving()`` says that they call.
+    """
     passed: Counter[str] = Counter()
     failed = []
+    unsaid = set()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for case in selected():
+            pk.reset_stats()
             state, detail = run_case(case, "numpy")
             if state in PASSED:
                 passed[operator_of(case)] += 1
+                called = {operator for operator, _, _ in pk.stats().operators}
+                unsaid |= {(o, operator_of(case)) for o in called if operator_of(case) not in serving().get(o, ())}
             else:
                 failed.append(f"{case.name}: {state}: {detail}")
     before = json.loads(COUNTS.read_text(encoding="utf-8"))
     fewer = {name: (passed[name], n) for name, n in before.items() if passed[name] < n}
     assert not fewer, "\n".join(failed)
     assert sum(before.values()) > 300
+    assert not unsaid
+    assert set(serving()) <= set(pk.ops.operators())
 
 
 # --- shapes that do not fit one tile ------------------------------------------------------------------------
@@ -208,6 +217,12 @@ def test_a_node_that_makes_no_sense(op: str, attributes: dict[str, Any], inputs:
     names = ["" if x is None else f"x{i}" for i, x in enumerate(inputs)]
     with pytest.raises((ArgumentError, ArgumentShapeError), match=message):
         run_node(helper.make_node(op, names, ["y"], **attributes), inputs, backend="numpy")
+
+
+def test_a_rounding_that_is_not_there_is_refused() -> None:
+    node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT8E8M0, round_mode="down")
+    with pytest.raises(UncoveredOperatorError, match="round_mode: expected 'up', got 'down'"):
+        run_node(node, [X], backend="numpy")
 
 
 @pytest.mark.parametrize("op", ["Gather", "GatherElements", "GatherND", "ScatterND"])

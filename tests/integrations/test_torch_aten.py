@@ -174,6 +174,15 @@ def test_a_fallback_is_counted_and_right() -> None:
     assert pk.stats().launches == {}
 
 
+def test_equal_compares_with_our_kernels() -> None:
+    x = torch.arange(6.0).view(2, 3)
+    pk.reset_stats()
+    with pk.use(backend="numpy"), dispatch(strict=True):
+        assert torch.equal(x, x.clone()) and not torch.equal(x, x + 1) and not torch.equal(x, x[:1])
+        assert torch.equal(x[:0], x[:0])
+    assert {"equal", "all"} <= {operator for operator, _, _ in pk.stats().operators}
+
+
 def test_views_launch_nothing_and_share_memory() -> None:
     x = torch.arange(12.0).view(3, 4)
     pk.reset_stats()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -311,6 +312,22 @@ def asks(x: Any) -> Any:
 def test_what_no_hash_can_stand_for_is_unknown(fn: Callable[..., Any]) -> None:
     with pytest.raises(Unknown):
         told(fn)
+
+
+def test_what_holds_itself_and_what_answers_to_any_name(steady: None) -> None:
+    class Hostile:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    endless: list[Any] = []
+    endless.append(endless)
+    for value in (endless, Hostile()):
+        assert kept.key_for(make(value)) is None
+
+
+def test_another_kernel_and_a_remembered_function_are_told_by_their_texts() -> None:
+    assert told(make(pk.kernel(make(1)))) != told(make(pk.kernel(make(2))))
+    assert told(make(functools.cache(make(1)))) != told(make(functools.cache(make(2))))
 
 
 def test_a_file_of_ours_that_changed_since_the_process_began_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

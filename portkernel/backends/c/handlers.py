@@ -104,6 +104,17 @@ def pack(e: Emitter, op: s.Pack) -> Expr:
     return Expr(f"({e.dialect.register_type(type)})({', '.join(texts)})", UNARY)
 
 
+@handles(s.Interleave)
+def interleave(e: Emitter, op: s.Interleave) -> Expr | None:
+    """By halves, not lane by lane: compilers keep each of these one instruction."""
+    x, y = (e.atom(v).text for v in (op.x, op.y))
+    name = e.names.fresh("v")
+    half = "hi" if op.high else "lo"
+    e.out.line(f"{e.dialect.register_type(op.result.vec)} {name}; {name}.even = {x}.{half}; {name}.odd = {y}.{half};")
+    e.bind(op.result, Expr(name))
+    return None
+
+
 # --- memory -------------------------------------------------------------------------------------------------------
 
 
