@@ -13,7 +13,7 @@ import portkernel as pk
 from portkernel.dtypes import dot_accumulator
 
 from .. import arrays
-from .channelwise import launch_channels_gradient
+from .channelwise import gradient_block, launch_channels_gradient, shares_of
 from .geometry import Triple, Window
 from .shares import add_shares, turn_shares
 from .sizes import gradient_tiles
@@ -188,6 +188,18 @@ def weight_gradient_in_tiles(
         return True
     if not groups == x.shape[1] == grad.shape[1]:
         return False
-    copy = arranged(x, at, at.size[2] * at.size[1], route)
-    launch_channels_gradient(copy, at, grad, flat[0].array(), route)
+    channelwise_gradient(x, grad, out, at, flat[0].array(), route)
     return True
+
+
+def channelwise_gradient(x: Array, grad: Array, out: Array, at: Padded, flat: Array, route: dict[str, Any]) -> None:
+    """For kernels of one channel each; ``flat`` is ``out`` as ``(C, taps)``."""
+    copy = arranged(x, at, at.plane + sum(gradient_block(*grad.shape[3:])), route)
+    shares = shares_of(grad)
+    if shares == 1:
+        launch_channels_gradient(copy, at, grad, arrays.view(flat).insert(0).array(), route)
+        return
+    parts = workspace(x, shares * prod(out.shape), dot_accumulator(arrays.dtype_of("x", x)))
+    launch_channels_gradient(copy, at, grad, parts.reshape((shares, *flat.shape)), route)
+    size = prod(out.shape)
+    add_shares[lambda m: (pk.cdiv(size, m["B"]),)](parts.reshape((shares, size)), out, **route)
