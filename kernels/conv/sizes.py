@@ -158,4 +158,11 @@ def gradient_tiles(
     _, bc, bn = best
     programs = pk.cdiv(channels, bc) * pk.cdiv(outputs, bn) * planes
     splits = max(1, min(pk.cdiv(target.units, programs), depth // 512))
-    return GradientSides(bc, bn, min(DEPTH, pk.cdiv(depth, 16) * 16), splits)
+    return GradientSides(bc, bn, evenly(depth, splits), splits)
+
+
+def evenly(depth: int, splits: int = 1) -> int:
+    """Terms of a product at once, about ``DEPTH`` at most, that divide ``depth`` with little padding of the last; as many
+    in each of ``splits`` shares."""
+    parts = pk.cdiv(pk.cdiv(depth, DEPTH + 16), splits) * splits
+    return pk.cdiv(pk.cdiv(depth, parts), 8) * 8

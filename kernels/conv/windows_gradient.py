@@ -16,7 +16,7 @@ from .. import arrays
 from .channelwise import gradient_block, launch_channels_gradient, shares_of
 from .geometry import Triple, Window
 from .shares import add_shares, turn_shares
-from .sizes import gradient_tiles
+from .sizes import evenly, gradient_tiles
 from .views import Array
 from .windows import Padded, arranged, padded, workspace
 
@@ -152,7 +152,7 @@ def pointwise_gradient(x: Array, grad: Array, out: Array, target: pk.targets.Tar
     parts = flat.insert(0).array() if direct else workspace(x, sides.splits * o * c, wide).reshape((sides.splits, o, c))
     conv_pointwise_gradient[(pk.cdiv(o, sides.rows), pk.cdiv(c, sides.columns), sides.splits)](
         seen[0].array(), last, parts, SPLITS=sides.splits, BM=sides.rows, BN=sides.columns,
-        BK=min(sides.depth, pk.cdiv(pixels, 8) * 8), **route,
+        BK=evenly(pixels), **route,
     )  # fmt: skip
     if not direct:
         add_shares[lambda m: (pk.cdiv(o * c, m["B"]),)](parts.reshape((sides.splits, o * c)), out, **route)
