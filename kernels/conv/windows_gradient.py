@@ -145,7 +145,7 @@ def pointwise_gradient(x: Array, grad: Array, out: Array, target: pk.targets.Tar
     wide = dot_accumulator(arrays.dtype_of("x", x))
     o, c = out.shape[:2]
     n, pixels = x.shape[0], prod(x.shape[2:])
-    sides = gradient_tiles(o, 1, c, n * pixels, 1, wide.itemsize, target)
+    sides = gradient_tiles(o, 1, c, n * pixels, 1, wide.itemsize, target, added=False)
     last = turned(x, tuple(x.shape[2:]), route).reshape((n, pixels, c))  # type: ignore[arg-type]
     flat = arrays.view(out).drop(4).drop(3).drop(2)
     direct = sides.splits == 1
