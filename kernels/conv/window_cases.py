@@ -37,7 +37,7 @@ def _copy(x: np.ndarray, at: Padded, slack: int) -> np.ndarray:
     return flat.reshape(-1)
 
 
-def _strided(flat: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+def strided(flat: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
     size = flat.dtype.itemsize
     plain = flat if flat.dtype.isbuiltin == 1 else flat.view(f"u{size}")
     found = np.lib.stride_tricks.as_strided(plain, shape, tuple(s * size for s in strides))
@@ -60,7 +60,7 @@ def _windows(block: tuple[int, int, int, int], bm: int, bc: int, *args: Any, **g
         blocks = prod(-(-n // b) for n, b in zip((it.size[0], *it.size[2:]), block, strict=True))
         return Problem(
             args={
-                "x": _strided(flat[at.origin :], (starts, it.image[0], kh, kw, columns), strides),
+                "x": strided(flat[at.origin :], (starts, it.image[0], kh, kw, columns), strides),
                 "weight": filters if kd > 1 else filters.reshape(it.channels, -1),
                 "bias": arrays["bias"],
                 "residual": arrays["residual"],
@@ -124,7 +124,7 @@ def _seen(x: np.ndarray, at: Padded, block: tuple[int, int, int], run_on: bool) 
     _, rows, columns = block
     shape, strides = ((1, rows * columns), (0, 1)) if run_on else ((rows, columns), (at.size[2], 1))
     flat = _copy(x, at, rows * at.size[2] + columns)
-    return _strided(flat[at.origin :], (at.channel + at.reach[1], at.channels, *shape), (1, at.channel, *strides))
+    return strided(flat[at.origin :], (at.channel + at.reach[1], at.channels, *shape), (1, at.channel, *strides))
 
 
 def _gradient(
@@ -165,7 +165,7 @@ def _windows_gradient(sides: Triple, splits: int, *args: Any, **given: Any) -> M
         strides = (at.step[0], at.channel, at.step[1], at.step[2], 1)
         return Problem(
             args={
-                "x": _strided(flat[at.origin :], (kd, it.image[0], kh, kw, at.channel), strides),
+                "x": strided(flat[at.origin :], (kd, it.image[0], kh, kw, at.channel), strides),
                 "grad": turned.reshape(at.channel, it.channels),
                 "out": poison((splits, it.image[0], kd, kh * kw, it.channels), wide),
             },
