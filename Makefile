@@ -37,8 +37,8 @@ $(VENV)/.installed-dev: $(inputs) | $(py)
 run: $(VENV)/.installed-run ## every operator on every device: run, compare, print the coverage table, write build/coverage/
 	$(py) -m portkernel coverage $(REPORTS) $(ARGS)
 
-test: $(VENV)/.installed-dev ## set up and run the whole test suite
-	$(py) -m pytest -n $(JOBS) $(ARGS)
+test: $(VENV)/.installed-dev ## set up and run the whole test suite, write build/tests.xml
+	$(py) -m pytest -n $(JOBS) --junitxml=build/tests.xml $(ARGS)
 
 check: $(VENV)/.installed-dev ## format, lint, types, layers, budgets, unit tests
 	$(bin)/ruff format --check .

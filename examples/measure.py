@@ -41,6 +41,12 @@ def relative_error(got: torch.Tensor, want: torch.Tensor) -> float:
     return float((got.detach().double() - want.detach().double()).abs().max() / scale)
 
 
+def relative_norm(got: torch.Tensor, want: torch.Tensor) -> float:
+    """The Euclidean norm of the difference, as a share of that of ``want``."""
+    exact = want.detach().double()
+    return float((got.detach().double() - exact).norm() / exact.norm().clamp(min=1e-300))
+
+
 def show_time(run: Callable[[], object]) -> None:
     """Print the table of where one run spent its time, operator by operator."""
     with pk.trace():

@@ -14,10 +14,12 @@ from __future__ import annotations
 import argparse
 import copy
 import os
+import statistics
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
-from measure import relative_error, show_launches, show_time, speed
+from measure import relative_error, relative_norm, show_launches, show_time, speed
 from torch.nn import functional as F
 
 import portkernel as pk
@@ -51,8 +53,8 @@ def forward(model: torch.nn.Module) -> Forward:
 
 
 def compiled(fn: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """``fn`` on our operators; what they do not cover is an error."""
-    return torch.compile(fn, backend="portkernel", options={"strict": True})
+    """``fn`` on our operators, for each shape anew; what they do not cover is an error."""
+    return torch.compile(fn, backend="portkernel", dynamic=False, options={"strict": True})
 
 
 def infer(model: torch.nn.Module, images: torch.Tensor, backend: str) -> tuple[float, Forward]:
@@ -78,11 +80,33 @@ def loss_of(model: torch.nn.Module) -> Callable[..., torch.Tensor]:
     return lambda images, labels: F.cross_entropy(model(pixel_values=images).logits, labels)
 
 
-def train(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, backend: str) -> dict[str, float]:
-    """One step on our operators and one in PyTorch from the same weights: the relative errors of what came out.
+@dataclass(frozen=True)
+class Training:
+    """What one step on our operators gave beside one in PyTorch from the same weights, both in float32.
 
-    Gradients of a deep network with random weights amplify rounding: beside the largest error of a parameter's gradient
-    stands that of PyTorch itself against float64.
+    ``gradients`` has each parameter's name with the distance of its gradient from that of a float64 step, in the
+    Euclidean norm and as a share of the gradient: ours, and PyTorch's own.
+    """
+
+    loss: float
+    statistics: float
+    gradients: tuple[tuple[str, float, float], ...]
+
+    def __str__(self) -> str:
+        ours, theirs = ([errors[i] for errors in self.gradients] for i in (1, 2))
+        name, mine, other = max(self.gradients, key=lambda g: g[1] / max(g[2], 1e-30))
+        return (
+            f"loss {self.loss:.1e}, statistics {self.statistics:.1e}\n"
+            f"  gradients of {len(ours)} parameters against float64, in norm: median {statistics.median(ours):.1e}, "
+            f"largest {max(ours):.1e} (PyTorch's float32: {statistics.median(theirs):.1e}, {max(theirs):.1e})\n"
+            f"  furthest behind PyTorch: {mine:.1e} beside {other:.1e}, {name}"
+        )
+
+
+def train(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, backend: str) -> Training:
+    """One step on our operators and one in PyTorch from the same weights, compared.
+
+    Gradients of a deep network with random weights amplify rounding: hence PyTorch's own error beside ours.
     """
     model.train()
     peer, exact = copy.deepcopy(model), copy.deepcopy(model).double()
@@ -90,13 +114,12 @@ def train(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, ba
         mine = train_step(compiled(loss_of(model)), model, images, labels)
     other = train_step(loss_of(peer), peer, images, labels)
     train_step(loss_of(exact), exact, images.double(), labels)
-    gradients = [[p.grad for p in m.parameters()] for m in (model, peer, exact)]
-    return {
-        "loss": relative_error(mine, other),
-        "gradients": max(relative_error(a, b) for a, b in zip(gradients[0], gradients[2], strict=True)),
-        "gradients of PyTorch": max(relative_error(a, b) for a, b in zip(gradients[1], gradients[2], strict=True)),
-        "statistics": max(relative_error(a, b) for a, b in zip(model.buffers(), peer.buffers(), strict=True)),
-    }
+    gradients = (
+        (name, relative_norm(p.grad, want.grad), relative_norm(q.grad, want.grad))
+        for (name, p), q, want in zip(model.named_parameters(), peer.parameters(), exact.parameters(), strict=True)
+    )
+    moved = (relative_error(a, b) for a, b in zip(model.buffers(), peer.buffers(), strict=True))
+    return Training(relative_error(mine, other), max(moved), tuple(gradients))
 
 
 def show_inference(model: torch.nn.Module, images: torch.Tensor, backend: str) -> None:
@@ -112,8 +135,7 @@ def show_inference(model: torch.nn.Module, images: torch.Tensor, backend: str) -
 
 def show_training(model: torch.nn.Module, images: torch.Tensor, backend: str) -> None:
     labels = torch.arange(len(images)) % 1000
-    errors = train(model, images, labels, backend)
-    print(f"training, batch {len(images)}:", ", ".join(f"{name} {value:.1e}" for name, value in errors.items()))
+    print(f"training, batch {len(images)}: {train(model, images, labels, backend)}")
     peer = copy.deepcopy(model)
     ours, theirs = compiled(loss_of(model)), loss_of(peer)
 

@@ -20,6 +20,8 @@ from portkernel.dtypes import as_dtype
 from portkernel.errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTypeError, DTypeError
 
 Shape = tuple[int, ...]
+MOST = sys.maxsize
+"""Bytes that can be counted."""
 
 
 def library(x: object) -> str:
@@ -49,7 +51,12 @@ def dtype_of(where: str, x: Any, allowed: Sequence[pk.DType] = ()) -> pk.DType:
 
 
 def empty(like: Any, shape: Shape, dtype: pk.DType) -> Any:
-    """A new array in the library and on the device of ``like``, in row-major order; its elements are undefined."""
+    """A new array in the library and on the device of ``like``, in row-major order; its elements are undefined.
+
+    Raises ArgumentShapeError for one that no memory could hold.
+    """
+    if math.prod(shape) * dtype.itemsize > MOST or max(shape, default=0) > MOST:
+        raise ArgumentShapeError(f"expected a result of at most {MOST} bytes, got shape {shape}")
     return pk.note_allocation(_empty(like, shape, dtype))
 
 

@@ -53,6 +53,8 @@ def scan_lines(
     a, s = split(rest, x.shape[0])
     dtype = pk.dtypes.BY_NAME[ACC]
     each = CHUNK // BN
+    if (CHUNKS or TOTALS) and each * BN != CHUNK:  # sizes that are tried, and those that the compiler probes with
+        pk.device_assert(False, "chunks are made of whole tiles")
     carry = pk.full((BM, 1), neutral(OP, "none", dtype), dtype)
     if CHUNKS:
         carry = pk.load(starts, (a, i, s), (1, BM, 1)).reshape((BM, 1))

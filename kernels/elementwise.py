@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from functools import reduce
@@ -12,7 +13,7 @@ import numpy as np
 
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, rounding, sample, unit_roundoff
-from portkernel.errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTypeError
+from portkernel.errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTypeError, DTypeError
 
 from .activations import activate
 from .arrays import broadcast_shapes, dtype_of, empty, result, strides_of
@@ -70,26 +71,25 @@ _kernels: dict[object, pk.Kernel] = {}
 _results: dict[object, pk.DType] = {}
 
 
-def _identity(fn: Callable[..., Any]) -> object:
-    """Equal for two functions of one text and equal closures, as of a lambda written in a loop."""
+def _globals_key(fn: Callable[..., Any]) -> object:
+    """The numbers, dtypes and functions that the globals named in ``fn`` are now: the dtype of its result hangs on them."""
     if not isinstance(fn, FunctionType):
-        return fn
-    cells = tuple(c.cell_contents for c in fn.__closure__ or ())
-    key = (fn.__code__, cells, fn.__defaults__, id(fn.__globals__))
-    try:
-        hash(key)
-    except TypeError:
-        return fn
-    return key
+        return None
+    named = [fn.__globals__.get(name) for name in fn.__code__.co_names]
+    plain = tuple([pk.constant_key(x) for x in named if isinstance(x, (int, float, np.generic, pk.DType))])
+    return plain, tuple([x for x in named if isinstance(x, FunctionType)])
 
 
 def _result_dtype(key: object, fn: Callable[..., Any], dtypes: tuple[pk.DType, ...]) -> pk.DType:
     """The dtype of ``fn`` of elements of ``dtypes``, by one evaluation of it on ones."""
-    found = _results.get((key, dtypes))
+    kept = (key, _globals_key(fn), dtypes)
+    found = _results.get(kept)
     if found is None:
         seen: list[pk.DType] = []
 
         def record(y):
+            if not hasattr(y, "dtype"):
+                raise ArgumentTypeError(f"elementwise(): fn: expected a function that gives a tile, got {y!r}")
             seen.append(y.dtype)
 
         names = ", ".join(f"x{i}" for i in range(len(dtypes)))
@@ -97,7 +97,7 @@ def _result_dtype(key: object, fn: Callable[..., Any], dtypes: tuple[pk.DType, .
         text = f"@pk.kernel\ndef probe({names}):\n    RECORD(FN({loads}))\n"
         kernel = pk.kernel_from_source(text, "probe", {"FN": fn, "RECORD": record})
         kernel.eager[(1,)](*(np.ones(1, d.np) for d in dtypes))
-        found = _results[(key, dtypes)] = seen[0]
+        found = _results[kept] = seen[0]
     return found
 
 
@@ -123,12 +123,16 @@ def elementwise(
         raise ArgumentTypeError(f"{where}: arrays: expected at least one array, got scalars")
     own = {i: dtype_of(f"{where}: argument {i}", x) for i, x in real}
     shape = broadcast_shapes(where, *(tuple(int(n) for n in x.shape) for _, x in real))
+    _check_function(where, fn, len(arrays))
     common = reduce(_promote, own.values())
     given = tuple(None if i in own else _scalar_dtype(x, common, i) for i, x in enumerate(arrays))
-    key = _identity(fn)
+    key = pk.constant_key(fn)
     types = tuple(working(own[i]) if g is None else g for i, g in enumerate(given))
     if dtype is not None:
-        stored = pk.dtypes.as_dtype(dtype)
+        try:
+            stored = pk.dtypes.as_dtype(dtype)
+        except DTypeError as e:
+            raise ArgumentDTypeError(f"{where}: dtype: {e.message}", hint=e.hint) from None
     else:
         stored = _result_dtype(key, fn, types)
         floats = [d for d in own.values() if d.is_float]
@@ -158,6 +162,20 @@ def elementwise(
         *launch_args, target, backend=backend, device=device
     )
     return out
+
+
+def _check_function(where: str, fn: Any, count: int) -> None:
+    code = getattr(fn, "__code__", None)
+    if code is not None and code.co_argcount == count:
+        return  # what most are
+    if not callable(fn):
+        raise ArgumentTypeError(f"{where}: fn: expected a function, got {type(fn).__name__}")
+    try:
+        inspect.signature(fn).bind(*[None] * count)
+    except TypeError as e:
+        raise ArgumentTypeError(f"{where}: fn: expected a function of {count} arguments, got one with {e}") from None
+    except ValueError:  # one that does not say what it takes
+        return
 
 
 def _promote(a: pk.DType, b: pk.DType) -> pk.DType:

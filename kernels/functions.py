@@ -29,7 +29,10 @@ OPERANDS = {"arctan2": ("y", "x"), "where": ("condition", "x", "y")}
 
 
 def made(name: str, fn: Callable[..., Any], count: int, doc: str) -> Function:
-    """The host function of ``count`` arrays or scalars; ``out``, ``dtype``, ``backend`` and ``device`` by keyword."""
+    """The host function of ``count`` arrays or scalars; ``out``, ``dtype``, ``backend`` and ``device`` by keyword.
+
+    Its attribute ``tile`` is ``fn``, the function of tiles, for kernels that do more than that.
+    """
 
     def function(
         *arrays: Any, out: Array | None = None, dtype: Any = None, backend: str | None = None, device: str | None = None
@@ -40,6 +43,7 @@ def made(name: str, fn: Callable[..., Any], count: int, doc: str) -> Function:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
+    function.tile = fn  # type: ignore[attr-defined]
     _, *options = inspect.signature(function).parameters.values()
     names = OPERANDS.get(name, tuple("xyz"[:count]))
     operands = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in names]

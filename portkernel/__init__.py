@@ -32,10 +32,12 @@ from .runtime import (
     Kernel,
     TensorSpec,
     capture,
+    constant_key,
     kernel,
     kernel_from_source,
     note_allocation,
     note_host_work,
+    on_host,
     reset_stats,
     stats,
     target_of,
@@ -68,8 +70,8 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [  # noqa: PLE0604  # strings, all of them
     *lang.OPERATORS,
-    "Captured", "Config", "DType", "Kernel", "PortkernelError", "TensorSpec", "bfloat16", "bool_", "capture", "config", "dtypes", "errors",
+    "Captured", "Config", "DType", "Kernel", "PortkernelError", "TensorSpec", "bfloat16", "bool_", "capture", "config", "constant_key", "dtypes", "errors",
     "explain", "float16", "float32", "float64", "float8_e4m3fn", "float8_e5m2", "int16", "int32", "int64", "int8", "kernel",
-    "kernel_from_source", "lang", "note_allocation", "note_host_work", "register_op", "reset_stats",
+    "kernel_from_source", "lang", "note_allocation", "note_host_work", "on_host", "register_op", "reset_stats",
     "stats", "supports", "target_of", "testing", "trace", "uint16", "uint32", "uint64", "uint8", "use",
 ]  # fmt: skip

@@ -47,10 +47,6 @@ class DType:
         return self.kind in "iu"
 
     @property
-    def is_signed(self) -> bool:
-        return self.kind in "if"
-
-    @property
     def is_bool(self) -> bool:
         return self.kind == "b"
 

@@ -13,9 +13,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 
-from write_operators import DOCS, description, page_with
+from write_operators import DOCS, description
 
 from portkernel import catalog
+from portkernel.coverage.outputs.markdown import page_with
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "products": ("matmul", "determinant"),

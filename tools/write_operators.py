@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from portkernel import lang
+from portkernel.coverage.outputs.markdown import page_with
 
 DOCS = Path(__file__).parents[1] / "docs"
 _BOUND = re.compile(r"At most (\d+) ulp in float32 and float64")
@@ -74,16 +75,6 @@ def bounds() -> str:
     rows = sorted((int(match[1]), name) for name, match in found if match)
     lines = [f"| [`{name}`](language.md#{name}) | {ulp} |" for ulp, name in rows]
     return "\n".join(["| function | ulp in float32 and float64 |", "|---|---|", *lines, ""])
-
-
-def page_with(part: str, text: str, page: str) -> str:
-    """``page`` with ``text`` between the markers of ``part``."""
-    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
-    before, found, rest = page.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise SystemExit(f"expected the markers {begin} and {end}")
-    return f"{before}{begin}\n\n{text}\n{end}{after}"
 
 
 def main() -> int:

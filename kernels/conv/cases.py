@@ -118,7 +118,7 @@ def _dense(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Generator]
             dtype,
             it.inputs(dtype, rng),
             poison(it.size, stored(dtype)),
-            lambda m: (pk.cdiv(pixels, m["BN"]), pk.cdiv(rows, m["BM"]), it.groups),
+            lambda m: (pk.cdiv(pixels, m["BN"]) * pk.cdiv(rows, m["BM"]) * it.groups,),
             {"GROUPS": it.groups, "FLAT": it.flat},
         )
 
@@ -134,7 +134,7 @@ def _depthwise(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Genera
             dtype,
             it.inputs(dtype, rng),
             poison(it.size, stored(dtype)),
-            lambda m: (pk.cdiv(pixels, m["BN"]), pk.cdiv(it.channels, m["BM"])),
+            lambda m: (pk.cdiv(pixels, m["BN"]) * pk.cdiv(it.channels, m["BM"]),),
             {},
         )
 
@@ -162,7 +162,7 @@ def _pointwise(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Genera
         }
         return Problem(
             args=seen,
-            grid=lambda m: (pk.cdiv(pixels, m["BN"]), pk.cdiv(it.channels, m["BM"]), it.batch),
+            grid=lambda m: (pk.cdiv(pixels, m["BN"]) * pk.cdiv(it.channels, m["BM"]) * it.batch,),
             constants=it.epilogue(dtype),
             outputs=("out",),
             reference=lambda: flat(reference()),
@@ -196,9 +196,9 @@ def _weights(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Generato
                 **dict(zip(("front", "top", "left"), it.padding, strict=True)),
             },
             grid=lambda m: (
-                pk.cdiv(channels * taps, m["BN"]) if it.flat else taps * pk.cdiv(channels, m["BN"]),
-                pk.cdiv(rows, m["BM"]),
-                it.groups,
+                (pk.cdiv(channels * taps, m["BN"]) if it.flat else taps * pk.cdiv(channels, m["BN"]))
+                * pk.cdiv(rows, m["BM"])
+                * it.groups,
             ),
             constants={"STRIDE": it.stride, "DILATION": it.dilation, "GROUPS": it.groups, "FLAT": it.flat},
             outputs=("out",),

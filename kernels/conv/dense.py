@@ -6,12 +6,18 @@ import portkernel as pk
 from portkernel.dtypes import dot_accumulator
 
 from ..activations import activate
+from ..programs import split, tile_of
 from .epilogue import finished
 
 
 def narrow(n):
     """The size of an axis in int32, or the number that it is known to be."""
     return n if isinstance(n, int) else n.astype(pk.int32)
+
+
+def pixels_of(shape):
+    """How many pixels all images of an array ``(N, O, D, H, W)`` have."""
+    return shape[0] * shape[2] * shape[3] * shape[4]
 
 
 def pixel_of(index, shape):
@@ -51,7 +57,7 @@ def conv(
 
     A matrix product for each group: rows are output channels, columns are pixels of all images. The sum runs over taps
     and blocks of channels; FLAT lets it run over both at once, which pads less where the channels are few. No window is
-    stored in memory. Grid: (pixels / BN, O / GROUPS / BM, GROUPS). Pixels are counted in int32.
+    stored in memory. Grid: pixels / BN · O / GROUPS / BM · GROUPS. Pixels are counted in int32.
 
     Accumulates in float64 for float64, int32 for int8, float32 else. Error before the activation: γ(K + 3)·(sum of
     |products| + |bias| + |residual|) with K = C / GROUPS · KD · KH · KW, then one rounding. An infinite or NaN weight
@@ -62,9 +68,10 @@ def conv(
     taps = kd * kh * kw
     channels = x.shape[1] // GROUPS
     per_group = out.shape[1] // GROUPS
-    group = pk.program_id(2)
-    row = pk.program_id(1) * BM + pk.arange(BM)
-    image, oz, oy, ox = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
+    j, rest = split(pk.program_id(0), narrow(pk.cdiv(pixels_of(out.shape), BN)))
+    i, group = split(rest, narrow(pk.cdiv(per_group, BM)))
+    row = i * BM + pk.arange(BM)
+    image, oz, oy, ox = pixel_of(j * BN + pk.arange(BN), out.shape)
     z0, y0, x0 = oz * STRIDE[0] - front, oy * STRIDE[1] - top, ox * STRIDE[2] - left
     valid = (row < per_group)[:, None]
     acc = pk.zeros((BM, BN), dot_accumulator(x.dtype))
@@ -121,10 +128,10 @@ def conv_pointwise(
 ):
     """out ``(N, O, P)`` from x ``(N, C, P)`` and weight ``(O, C)``, any strides: a matrix product for each image.
 
-    The convolution whose kernel is one pixel, with stride 1 and no padding. Grid: (P / BN, O / BM, N). Dtypes, epilogue
+    The convolution whose kernel is one pixel, with stride 1 and no padding. Grid: P / BN · O / BM · N. Dtypes, epilogue
     and error as :func:`conv`, with K = C.
     """
-    j, i, n = pk.program_id(0), pk.program_id(1), pk.program_id(2)
+    n, i, j = tile_of(out, BM, BN)
     acc = pk.zeros((BM, BN), dot_accumulator(x.dtype))
     for k in range(pk.cdiv(x.shape[1], BK)):
         acc = pk.dot(pk.load(weight, (i, k), (BM, BK)), pk.load(x, (n, k, j), (1, BK, BN)).reshape((BK, BN)), acc)

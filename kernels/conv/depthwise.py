@@ -5,7 +5,8 @@ from __future__ import annotations
 import portkernel as pk
 from portkernel.dtypes import dot_accumulator
 
-from .dense import pixel_of
+from ..programs import split
+from .dense import narrow, pixel_of, pixels_of
 from .epilogue import finished
 
 
@@ -31,15 +32,16 @@ def conv_depthwise(
     """out ``(N, O, OD, OH, OW)`` from x ``(N, C, D, H, W)`` and weight ``(O, 1, KD, KH, KW)``, any strides; C divides O.
 
     As :func:`conv` with as many groups as channels: output channel o sees channel ``o // (O / C)`` alone. TRANSPOSED
-    reads weight as ``(C, O / C, …)``. Grid: (pixels / BN, O / BM). Dtypes, epilogue and error as :func:`conv`, with
+    reads weight as ``(C, O / C, …)``. Grid: pixels / BN · O / BM. Dtypes, epilogue and error as :func:`conv`, with
     K = KD · KH · KW.
     """
     kd, kh, kw = weight.shape[2], weight.shape[3], weight.shape[4]
     multiplier = out.shape[1] // x.shape[1]
     wide = dot_accumulator(x.dtype)
-    image, oz, oy, ox = pixel_of(pk.program_id(0) * BN + pk.arange(BN), out.shape)
+    j, i = split(pk.program_id(0), narrow(pk.cdiv(pixels_of(out.shape), BN)))
+    image, oz, oy, ox = pixel_of(j * BN + pk.arange(BN), out.shape)
     z0, y0, x0 = oz * STRIDE[0] - front, oy * STRIDE[1] - top, ox * STRIDE[2] - left
-    o = pk.program_id(1) * BM + pk.arange(BM)
+    o = i * BM + pk.arange(BM)
     c = (o // multiplier)[:, None]
     acc = pk.zeros((BM, BN), wide)
     for tap in range(kd * kh * kw):

@@ -17,13 +17,17 @@ Pairs = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 def numbers(where: str, name: str, value: Any, rank: int, least: int, missing: int) -> Triple:
     """An integer, or one for each spatial axis, as three."""
-    found = tuple(value) if isinstance(value, Iterable) else (value,)
+    found = tuple(value) if _is_several(value) else (value,)
     found = found * rank if len(found) == 1 else found
     if len(found) != rank or not all(isinstance(v, (int, np.integer)) and v >= least for v in found):
         raise ArgumentError(
             f"{where}: {name}: expected an integer of at least {least}, or {rank} of them, got {value!r}"
         )
     return (*(missing,) * (3 - rank), *(int(v) for v in found))  # type: ignore[return-value]
+
+
+def _is_several(value: object) -> bool:
+    return isinstance(value, Iterable) and getattr(value, "ndim", 1) > 0
 
 
 def paddings(where: str, value: Any, kernel: Triple, stride: Triple, dilation: Triple, rank: int) -> Pairs:
@@ -37,10 +41,10 @@ def paddings(where: str, value: Any, kernel: Triple, stride: Triple, dilation: T
             raise ArgumentError(f'{where}: padding: expected numbers with a stride above 1, got "same"')
         total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         return tuple((t // 2, t - t // 2) for t in total)  # type: ignore[return-value]
-    if not isinstance(value, Iterable) or not any(isinstance(v, Iterable) for v in value):
+    if not isinstance(value, Iterable) or not any(_is_several(v) for v in value):
         found = numbers(where, "padding", value, rank, 0, 0)
         return tuple((v, v) for v in found)  # type: ignore[return-value]
-    pairs = [tuple(v) if isinstance(v, Iterable) else (v, v) for v in value]
+    pairs = [tuple(v) if _is_several(v) else (v, v) for v in value]
     if len(pairs) != rank or not all(
         len(p) == 2 and all(isinstance(v, (int, np.integer)) and v >= 0 for v in p) for p in pairs
     ):

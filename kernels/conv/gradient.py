@@ -11,7 +11,8 @@ from portkernel.dtypes import dot_accumulator
 from portkernel.errors import ArgumentShapeError
 
 from .. import arrays
-from .dense import pixel_of
+from ..programs import split
+from .dense import narrow, pixel_of, pixels_of
 from .forward import outputs
 from .geometry import Window, window
 from .shares import add_shares
@@ -43,26 +44,28 @@ def conv_weight_gradient(
     ``out[s, o, c, k] = sum over images n and pixels p of share s of grad[n, o, p]·x[n, c, p·STRIDE + k·DILATION -
     (front, top, left)]``; the shares added up are the gradient for the weight. A matrix product for each group, share
     and tap: rows are output channels, columns are channels; FLAT takes channels and taps as columns of one product, which
-    pads less where the channels are few. Grid: (KD · KH · KW · (C / GROUPS / BN), or with FLAT C / GROUPS · KD · KH · KW
-    / BN; O / GROUPS / BM; GROUPS · SPLITS). Accumulates in float64 for float64, float32 else.
+    pads less where the channels are few. Grid: the product of KD · KH · KW · (C / GROUPS / BN), or with FLAT C / GROUPS ·
+    KD · KH · KW / BN; O / GROUPS / BM; GROUPS · SPLITS. Accumulates in float64 for float64, float32 else.
     Error: γ(P)·(sum of |products|), P = N · OD · OH · OW, then one rounding.
     """
     kd, kh, kw = out.shape[2], out.shape[3], out.shape[4]
     taps = kd * kh * kw
     channels, per_group = out.shape[1], grad.shape[1] // GROUPS
-    group, share = pk.program_id(2) // SPLITS, pk.program_id(2) % SPLITS
-    row = pk.program_id(1) * BM + pk.arange(BM)
+    blocks = pk.cdiv(channels, BN)
+    j, rest = split(pk.program_id(0), narrow(pk.cdiv(channels * taps, BN) if FLAT else taps * blocks))
+    i, rest = split(rest, narrow(pk.cdiv(per_group, BM)))
+    share, group = split(rest, SPLITS)
+    row = i * BM + pk.arange(BM)
     if FLAT:
-        column = pk.program_id(0) * BN + pk.arange(BN)
+        column = j * BN + pk.arange(BN)
         c, tap = column // taps, column % taps
     else:
-        blocks = pk.cdiv(channels, BN)
-        c, tap = pk.program_id(0) % blocks * BN + pk.arange(BN), pk.program_id(0) // blocks
+        c, tap = j % blocks * BN + pk.arange(BN), j // blocks
     kz, ky, kx = tap // (kh * kw), tap // kw % kh, tap % kw
     z0, y0, x0 = kz * DILATION[0] - front, ky * DILATION[1] - top, kx * DILATION[2] - left
     valid, there = (row < per_group)[:, None], (c < channels)[None, :]
     o = group * per_group + row
-    steps = pk.cdiv(grad.shape[0] * grad.shape[2] * grad.shape[3] * grad.shape[4], BK)
+    steps = pk.cdiv(pixels_of(grad.shape), BK)
     each = pk.cdiv(steps, SPLITS)
     acc = pk.zeros((BM, BN), dot_accumulator(x.dtype))
     for step in range(share * each, pk.minimum(steps, (share + 1) * each)):
@@ -89,7 +92,7 @@ def conv_bias_gradient(grad, out, BM: pk.constexpr[int] = 1, BN: pk.constexpr[in
     o = pk.program_id(0) * BM + pk.arange(BM)
     wide = dot_accumulator(grad.dtype)
     total = pk.zeros((BM, BN), wide)
-    for step in range(pk.cdiv(grad.shape[0] * grad.shape[2] * grad.shape[3] * grad.shape[4], BN)):
+    for step in range(pk.cdiv(pixels_of(grad.shape), BN)):
         image, oz, oy, ox = pixel_of(step * BN + pk.arange(BN), grad.shape)
         place = (image[None, :], o[:, None], oz[None, :], oy[None, :], ox[None, :])
         total = total + pk.gather(grad, place).astype(wide)
@@ -124,9 +127,10 @@ def _dense_gradient(x: Array, grad: Array, out: Array, geometry: Window, groups:
     whole = out if shares == 1 else arrays.empty(x, (shares * out.shape[0], *out.shape[1:]), wide)
     conv_weight_gradient[
         lambda m: (
-            pk.cdiv(channels * taps, m["BN"]) if flat else taps * pk.cdiv(channels, m["BN"]),
-            pk.cdiv(rows, m["BM"]),
-            groups * shares,
+            (pk.cdiv(channels * taps, m["BN"]) if flat else taps * pk.cdiv(channels, m["BN"]))
+            * pk.cdiv(rows, m["BM"])
+            * groups
+            * shares,
         )
     ](
         x, grad, whole, *geometry.front, STRIDE=geometry.stride, DILATION=geometry.dilation, GROUPS=groups,

@@ -21,8 +21,6 @@ from .split import launch_phases, split
 from .views import Array
 from .windows import arranged, launch_windows, padded
 
-_IMAGES = 0xFFFF
-"""The most programs along the third axis of a CUDA grid."""
 _ROWS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
 _FLAT = 128
 """Pixels of an image below which tiles take pixels of several images."""
@@ -117,7 +115,7 @@ class Job:
 
     def _launch_depthwise(self) -> None:
         pixels, channels = self.out.shape[0] * prod(self.out.shape[2:]), self.out.shape[1]
-        conv_depthwise[lambda meta: (pk.cdiv(pixels, meta["BN"]), pk.cdiv(channels, meta["BM"]))](
+        conv_depthwise[lambda meta: (pk.cdiv(pixels, meta["BN"]) * pk.cdiv(channels, meta["BM"]),)](
             *self._arrays(),
             *self.front,
             STRIDE=self.stride,
@@ -146,7 +144,7 @@ class Job:
             if images > 1 and pixels < _FLAT:
                 return False
             sides = product_tiles(channels, x.shape[1], images, pixels, self._accumulator().itemsize, self._target())
-        conv_pointwise[lambda meta: (pk.cdiv(pixels, meta["BN"]), pk.cdiv(channels, meta["BM"]), images)](
+        conv_pointwise[lambda meta: (pk.cdiv(pixels, meta["BN"]) * pk.cdiv(channels, meta["BM"]) * images,)](
             x, weight.array(), x if self.bias is None else self.bias, residual if len(found) > 2 else x, out,
             **sides, **self._epilogue(),
         )  # fmt: skip
@@ -222,7 +220,7 @@ class Job:
     def _launch_dense(self) -> None:
         pixels, per_group = self.out.shape[0] * prod(self.out.shape[2:]), self.out.shape[1] // self.groups
         sizes = {} if self.groups == 1 else {"BM": next((r for r in _ROWS if r >= per_group), _ROWS[-1])}
-        conv[lambda meta: (pk.cdiv(pixels, meta["BN"]), pk.cdiv(per_group, meta["BM"]), self.groups)](
+        conv[lambda meta: (pk.cdiv(pixels, meta["BN"]) * pk.cdiv(per_group, meta["BM"]) * self.groups,)](
             *self._arrays(),
             *self.front,
             STRIDE=self.stride,
@@ -242,6 +240,6 @@ def _pixels(big: Sequence[Array]) -> list[Array] | None:
     if flat is not None:
         return [v.insert(0).array() for v in flat]
     flat = arrays.merge(2, 5, *views)
-    if flat is None or prod(big[1].shape[2:]) < 16 or big[1].shape[0] > _IMAGES:
+    if flat is None or prod(big[1].shape[2:]) < 16:
         return None
     return [v.array() for v in flat]

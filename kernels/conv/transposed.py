@@ -16,6 +16,7 @@ import portkernel as pk
 from portkernel.errors import ArgumentError, ArgumentShapeError
 
 from .. import arrays
+from ..programs import tile_of
 from .forward import DTYPES, check_activation, check_bias, finish_arguments, outputs
 from .geometry import Window, numbers, window
 from .job import Activation, Job
@@ -34,9 +35,8 @@ def _phases(size: int, kernel: int, stride: int, dilation: int, before: int) -> 
 
 @pk.kernel
 def conv_zeros(out, BM: pk.constexpr[int] = pk.auto(1, 64), BN: pk.constexpr[int] = pk.auto(1, 1024)):
-    """out ``(A, M, N)``, any strides, becomes 0: what no tap reaches. Grid: (N / BN, M / BM, A)."""
-    place = (pk.program_id(2), pk.program_id(1), pk.program_id(0))
-    pk.store(out, place, pk.zeros((1, BM, BN), out.dtype))
+    """out ``(A, M, N)``, any strides, becomes 0: what no tap reaches. Grid: N / BN · M / BM · A."""
+    pk.store(out, tile_of(out, BM, BN), pk.zeros((1, BM, BN), out.dtype))
 
 
 def fill_zeros(out: Array, route: dict[str, Any]) -> None:
@@ -52,7 +52,7 @@ def fill_zeros(out: Array, route: dict[str, Any]) -> None:
 
 def _launch_zeros(out: Array, route: dict[str, Any]) -> None:
     a, m, n = out.shape
-    conv_zeros[lambda meta: (pk.cdiv(n, meta["BN"]), pk.cdiv(m, meta["BM"]), a)](out, **route)
+    conv_zeros[lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]) * a,)](out, **route)
 
 
 def adjoint(

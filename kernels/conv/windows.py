@@ -169,7 +169,7 @@ def padded(
 
 def workspace(x: Array, size: int, dtype: pk.DType) -> Array:
     """Memory for ``size`` elements where a launch with x can use it; host memory is NumPy's, whose views may run backwards."""
-    if arrays.library(x) == "torch" and x.device.type == "cpu":
+    if pk.on_host(x):
         return pk.note_allocation(np.empty((size,), dtype.np))
     return arrays.empty(x, (size,), dtype)
 

@@ -174,7 +174,7 @@ def matmul_list(
     where = "matmul_list()"
     if len(a) != len(b) or (out is not None and len(out) != len(a)):
         raise ArgumentShapeError(f"{where}: b: expected lists of one length, got {len(a)} and {len(b)}")
-    if not a:
+    if not len(a):
         return []
     dtype = arrays.dtype_of(f"{where}: a[0]", a[0])
     sizes = [_sizes(where, g, x, y, dtype) for g, (x, y) in enumerate(zip(a, b, strict=True))]

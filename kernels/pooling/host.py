@@ -96,7 +96,10 @@ def fixed(
 @lru_cache(maxsize=256)
 def _longest(n: int, shares: int) -> int:
     """The longest of the overlapping shares of ``n`` elements; the most windows that hold one, the other way round."""
-    return max(-(-(i + 1) * n // shares) - i * n // shares for i in range(shares))
+    whole, rest = divmod(
+        n, shares
+    )  # ⌈(i + 1)·rest / shares⌉ − ⌊i·rest / shares⌋ is 1, or 2 where it straddles a whole one
+    return whole + (0 if not rest else 2 if shares % rest else 1)
 
 
 def dividing(where: str, image: Sequence[int], output_size: Any) -> Windows:

@@ -16,6 +16,7 @@ from ..coverage.outputs.terminal import console
 from ..errors import PortkernelError
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+_SECONDS = click.FloatRange(0, min_open=True)
 _OLD = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -28,14 +29,14 @@ def _read(path: Path | None) -> Report | None:
         raise click.BadParameter(f"expected a file that bench --json wrote, got {path} ({error})") from None
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, short_help="Time our kernels beside NumPy's, PyTorch's and CLBlast's.")
 @click.option("--suite", "names", default="", help=f"Only these, separated by commas: {', '.join(SUITES)}.")
 @click.option("--device", default=None, help="Part of a device's name or of its platform's.")
 @click.option("--quick", is_flag=True, help="A few cases of each suite, a short time each.")
 @click.option(
-    "--seconds", default=None, type=float, help="Time for each contestant of a case.  [default: 1, quick 0.3]"
+    "--seconds", default=None, type=_SECONDS, help="Time for each contestant of a case.  [default: 1, quick 0.3]"
 )
-@click.option("--threads", default=2, show_default=True, help="Threads of every library.")
+@click.option("--threads", default=2, type=click.IntRange(1), show_default=True, help="Threads of every library.")
 @click.option("--json", "json_file", type=_FILE, help="Also write everything that was measured, as JSON.")
 @click.option("--markdown", "markdown_file", type=_FILE, help="Also write the table as Markdown.")
 @click.option("--picture", "picture_file", type=_FILE, help="Also draw the speeds: an SVG or PNG file.")
@@ -90,9 +91,9 @@ def bench(
         raise SystemExit(1)
 
 
-@bench.command()
+@bench.command(short_help="What a kernel, an operator and a capture add to the driver.")
 @click.option("--device", default=None, help="Part of a device's name or of its platform's.")
-@click.option("--seconds", default=3.0, show_default=True, help="Time for all contestants together.")
+@click.option("--seconds", default=3.0, type=_SECONDS, show_default=True, help="Time for all contestants together.")
 @click.option("--json", "json_file", type=_FILE, help="Also write everything that was measured, as JSON.")
 def overhead(device: str | None, seconds: float, json_file: Path | None) -> None:
     """Time one small launch made by the driver, a kernel, an operator and a capture, and print what each adds."""

@@ -73,11 +73,16 @@ def import_entries(archive: Path) -> None:
     """Add the entries of ARCHIVE, each checked by its hash. Only import what you trust: entries are machine code."""
     target, added, refused = current(), 0, 0
     with tempfile.TemporaryDirectory() as folder:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                content = tar.extractfile(member) if member.isfile() and _MEMBER.fullmatch(member.name) else None
-                if content is not None:
-                    (Path(folder) / member.name).write_bytes(content.read())
+        try:
+            with tarfile.open(archive) as tar:
+                for member in tar:
+                    content = tar.extractfile(member) if member.isfile() and _MEMBER.fullmatch(member.name) else None
+                    if content is not None:
+                        (Path(folder) / member.name).write_bytes(content.read())
+        except tarfile.TarError as error:
+            raise click.BadParameter(
+                f"expected a file that cache export wrote, got {archive} ({error})", param_hint="ARCHIVE"
+            ) from None
         incoming = DiskCache(Path(folder))
         for key in list(incoming.keys()):
             entry = incoming.get(key)

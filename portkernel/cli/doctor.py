@@ -9,14 +9,15 @@ import sys
 
 import click
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from .. import backends, config
-from ..coverage.places import Found, look
+from ..coverage.outputs.terminal import console
+from ..coverage.places import Found
 from ..coverage.pool import ask
 from ..runtime import survey
+from ..runtime.identity import installed
 
 CAN = {
     "run": "run kernels",
@@ -24,24 +25,23 @@ CAN = {
     "compile": "emit and compile text",
     "emit": "emit text",
 }
-_WIDTH = 150
 
 
 def environment() -> dict[str, str]:
     """Versions of what everything stands on, and where the cache is."""
     folder = config.get().cache_dir
     return {
-        "portkernel": survey.installed("portkernel") or "not installed: running from the source tree",
+        "portkernel": installed("portkernel") or "not installed: running from the source tree",
         "python": platform.python_version(),
-        "numpy": survey.installed("numpy") or "",
-        "ml_dtypes": survey.installed("ml_dtypes") or 'absent: pip install "portkernel[lowp]" for bfloat16 and float8',
-        "torch": survey.installed("torch") or "absent",
+        "numpy": installed("numpy") or "",
+        "ml_dtypes": installed("ml_dtypes") or 'absent: pip install "portkernel[lowp]" for bfloat16 and float8',
+        "torch": installed("torch") or "absent",
         "platform": platform.platform(),
         "cache": "off" if folder is None else str(folder),
     }
 
 
-@click.command()
+@click.command(short_help="What each backend has here, and what would give it the rest.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def doctor(as_json: bool) -> None:
     """Say what each backend has on this machine, what is missing, and the command that fixes it.
@@ -50,7 +50,7 @@ def doctor(as_json: bool) -> None:
     those are installed; each is asked in a process of its own, with a time limit.
     """
     found = ask()
-    findings = [_finding(name, found.get(name)) for name in backends.names()]
+    findings = [_finding(name, found.get(name, Found())) for name in backends.names()]
     seen = survey.sightings()
     if as_json:
         everything = {
@@ -61,8 +61,7 @@ def doctor(as_json: bool) -> None:
         json.dump(everything, sys.stdout, indent=1)
         click.echo()
         return
-    out = Console()
-    out = out if out.is_terminal else Console(width=_WIDTH)
+    out = console()
     for name, text in environment().items():
         out.print(f"{name:<12}{escape(text)}")
     table = Table("backend", "can here", "versions", "devices", "missing", "what to do", box=box.SIMPLE_HEAD)
@@ -78,9 +77,8 @@ def doctor(as_json: bool) -> None:
     out.print("Text can be emitted for every backend without its packages; compiling and running need them.")
 
 
-def _finding(name: str, found: Found | None) -> survey.Finding:
-    """What is to be said of a backend; one that is not among those asked is ours and only compiles, or another package's."""
-    here = found or (Found() if name in survey.NEEDS else look(name))
+def _finding(name: str, here: Found) -> survey.Finding:
+    """What is to be said of a backend."""
     return survey.examine(name, here.devices, here.interpreters, here.error, here.hint)
 
 

@@ -9,24 +9,29 @@ from typing import Any
 import click
 
 from ..coverage import program, scan
+from ..coverage.outputs import SUFFIX
 from ..errors import PortkernelError
 
+TAKES = {
+    "model": ("--model", "--dim", "--backends", "--target", "--format", "--output"),
+    "scan": ("--scan", "--format", "--output"),
+}
+"""The options that each takes, itself first."""
 _FORMATS = ("json",)
 
 
 def report(options: dict[str, Any]) -> None:
     """Print, or write to ``--output``, what ``--model`` or ``--scan`` asks for; ``--format json`` in place of a table."""
-    if options["model"] and options["scan"]:
-        raise click.UsageError("expected --model or --scan, got both")
+    formats, files = list(options["formats"]), list[Path](options["files"])
+    asked = [*formats, *(SUFFIX[file.suffix] for file in files if file.suffix in SUFFIX)]
+    if set(asked) - set(_FORMATS):
+        raise click.UsageError(f"expected JSON or plain text with --model and --scan, got {', '.join(asked)}")
     try:
         render = _scanned(options) if options["scan"] else _examined(options)
     except PortkernelError as error:
         raise click.UsageError(str(error)) from None
-    formats = list(options["formats"])
-    if set(formats) - set(_FORMATS):
-        raise click.UsageError(f"expected --format json with --model and --scan, got {', '.join(formats)}")
-    files: tuple[Path, ...] = options["files"]
     for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(render("json" in formats or file.suffix == ".json"), encoding="utf-8")
     if not files:
         click.echo(render("json" in formats), nl=False)

@@ -15,18 +15,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from .. import targets as known
+from ..coverage.outputs.terminal import console
 from ..errors import PortkernelError
 from ..targets import text
 from ..targets.facts import Fact, Profile
 from ..targets.runs import Executed, recorded
 
-_WIDTH = 150
 _RUN = click.Path(exists=True, dir_okay=False, path_type=Path)
-
-
-def _console() -> Console:
-    made = Console()
-    return made if made.is_terminal else Console(width=_WIDTH)
 
 
 def _print_json(data: object) -> None:
@@ -42,7 +37,7 @@ def _executed(files: tuple[Path, ...]) -> dict[str, list[Executed]]:
     return found
 
 
-@click.group()
+@click.group(short_help="What is known of the devices that code is emitted for.")
 def targets() -> None:
     """What is known of the devices that code can be emitted for, fact by fact with its source."""
 
@@ -62,10 +57,11 @@ def list_targets(vendor: str, route: str, runs: tuple[Path, ...], as_json: bool)
         executed = _executed(runs)
     except PortkernelError as error:
         raise click.ClickException(str(error)) from None
+    profiles = known.records().values()
+    _check("--vendor", vendor, {p.vendor for p in profiles})
+    _check("--route", route, {r.name for p in profiles for r in p.routes})
     chosen = [
-        p
-        for p in known.records().values()
-        if (not vendor or p.vendor == vendor) and (not route or known.chip(p).route(route).is_open)
+        p for p in profiles if (not vendor or p.vendor == vendor) and (not route or known.chip(p).route(route).is_open)
     ]
     if as_json:
         _print_json([_summary(p, executed) for p in chosen])
@@ -78,9 +74,14 @@ def list_targets(vendor: str, route: str, runs: tuple[Path, ...], as_json: bool)
         texts = [str(found[k]) for k in ("name", "title", "lanes", "local_bytes", "float64")]
         ran = "; ".join(found["executed"]) or "no recorded run"
         table.add_row(*map(escape, texts), escape(", ".join(found["routes"])), escape(ran))
-    out = _console()
+    out = console()
     out.print(table)
     out.print(f"{len(chosen)} profiles; ? is unknown. Whether anything ran on a device comes from --run alone.")
+
+
+def _check(option: str, given: str, known_ones: set[str]) -> None:
+    if given and given not in known_ones:
+        raise click.BadParameter(f"expected one of {', '.join(sorted(known_ones))}, got {given!r}", param_hint=option)
 
 
 def _summary(profile: Profile, executed: dict[str, list[Executed]]) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def show(name: str, runs: tuple[Path, ...], as_json: bool) -> None:
             }
         )
         return
-    out = _console()
+    out = console()
     out.print(f"[bold]{escape(profile.name)}[/]  {escape(profile.title)} ({profile.vendor}, {profile.kind})")
     for note in profile.notes:
         out.print(f"  {escape(note)}")
@@ -147,7 +148,10 @@ def show(name: str, runs: tuple[Path, ...], as_json: bool) -> None:
     for title, head, made in sections:
         _print_section(out, title, head, list(made(profile)))
     _print_section(
-        out, "what the compiler takes for granted", ("field", "value", ""), list(text.compiler_rows(profile.name))
+        out,
+        "what the compiler takes for granted",
+        ("field", "value", "not from the profile"),
+        list(text.compiler_rows(profile.name)),
     )
     out.print(
         "[bold]executed[/]: " + escape("; ".join(map(str, ran)) or "no recorded run was given (--run REPORT.json)")
@@ -182,4 +186,4 @@ def diff(first: str, second: str, as_json: bool) -> None:
     if not found:
         click.echo(f"{a.name} and {b.name} say the same")
         return
-    _print_section(_console(), "", ("", a.name, b.name), list(found))
+    _print_section(console(), "", ("", a.name, b.name), list(found))

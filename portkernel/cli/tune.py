@@ -28,7 +28,7 @@ def _store() -> Store:
     return stored(config.get().tune_dir)
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, short_help="Measure block sizes, and store the best.")
 @click.option(
     "--suite",
     "names",
@@ -91,7 +91,7 @@ def _bar(out: Console) -> Progress:
     return Progress(*columns, console=out, transient=True)
 
 
-@tune.command(name="list")
+@tune.command(name="list", short_help="Print the stored choices, and what each gains.")
 @click.option("--json", "as_json", is_flag=True, help="Everything, trials included, as JSON.")
 def list_choices(as_json: bool) -> None:
     """Print the stored choices: the analytic one, the best one, and what it gains."""
@@ -139,7 +139,7 @@ def clear() -> None:
     click.echo(f"removed {_store().clear()} choices")
 
 
-@tune.command()
+@tune.command(short_help="Write the stored choices to FILE, as the package ships them.")
 @click.argument("file", type=_FILE)
 def export(file: Path) -> None:
     """Write the stored choices to FILE, one for all, in the form that ships with the package."""

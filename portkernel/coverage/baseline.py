@@ -17,10 +17,6 @@ States = Mapping[Key, State]
 """States by (row, dtype, column)."""
 
 
-def states_of(report: Report) -> dict[Key, State]:
-    return {cell.key: cell.state for cell in report.cells}
-
-
 def read(path: Path) -> dict[Key, State]:
     """The states in a report or in a baseline. Raises :class:`~portkernel.errors.SettingError` for another file."""
     try:

@@ -57,8 +57,9 @@ class Column:
     compiler: str = ""
 
     @property
-    def runs(self) -> bool:
-        return self.kind in ("device", "interpreter")
+    def call(self) -> Mapping[str, str]:
+        """``backend=`` and ``device=`` of a call that goes there."""
+        return {"backend": self.backend, **({"device": self.device} if self.device else {})}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,8 @@ import numpy as np
 from .. import ops
 from ..dtypes import BY_NAME
 from ..ops.samples import Sample, samples
-from .peers import operator_peer
-from .trials import Array, Route, Trial, seeded
-
-USUAL_DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "int32", "int64", "bool")
-"""Tried on an operator that does not say its dtypes."""
+from .peers import Array, operator_peer
+from .trials import Route, Trial, seeded
 
 
 def registered() -> Mapping[str, ops.Operator]:
@@ -22,15 +19,9 @@ def registered() -> Mapping[str, ops.Operator]:
     return {name: operator for name, operator in ops.operators().items() if samples(name, "float32")}
 
 
-def dtypes_of(name: str) -> tuple[str, ...]:
-    """The dtypes that an operator says it takes, in the order of :data:`portkernel.dtypes.BY_NAME`; float32 first."""
-    said = getattr(ops.find(name), "dtypes", None)
-    names = USUAL_DTYPES if said is None else tuple(str(d) for d in said)
-    return tuple(sorted(names, key=lambda d: (d != "float32", list(BY_NAME).index(d))))
-
-
-def kernels_of(name: str) -> tuple[str, ...]:
-    return tuple(sorted(str(kernel) for kernel in getattr(ops.find(name), "kernels", ())))
+def dtypes_of(operator: ops.Operator) -> tuple[str, ...]:
+    """The dtypes that an operator takes, in the order of :data:`portkernel.dtypes.BY_NAME`; float32 first."""
+    return tuple(sorted((d.name for d in operator.dtypes), key=lambda d: (d != "float32", list(BY_NAME).index(d))))
 
 
 def variant_of(sample: Sample) -> str:

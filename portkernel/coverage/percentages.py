@@ -10,10 +10,9 @@ from .states import State
 
 _VERB = {
     "": "are covered on every column where they were tried",
-    "device": "run on it within their bounds",
-    "interpreter": "run in it within their bounds",
-    "compiler": "compile for it",
-    "profile": "can be emitted for it",
+    "device": "run on the device within their bounds",
+    "interpreter": "run in the interpreter within their bounds",
+    "compiler": "compile for the architecture",
 }
 
 

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from .. import backends, targets
 from ..errors import PortkernelError
 from ..runtime import survey
-from ..runtime.identity import Identity, compiler_version, identities
+from ..runtime.identity import COMPILED_FOR, Identity, compiler_version, identities
 from .model import Column
-
-BACKENDS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "numpy": (),
-    "opencl": (),
-    "triton": (("nvidia-h100", "sm_90"), ("amd-mi300x", "gfx942"), ("nvidia-a100", "sm_80")),
-    "cuda": (("nvidia-h100", "sm_90"), ("nvidia-a100", "sm_80")),
-    "hip": (("amd-mi300x", "gfx942"),),
-}
-"""The backends that have columns, with the (profile, architecture) pairs to compile for; a quick run takes the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +45,15 @@ def look(backend: str) -> Found:
 
 
 def columns(found: Mapping[str, Found]) -> tuple[Column, ...]:
-    """A column for each device and interpreter, and for each architecture that a backend can compile for."""
+    """A column for each device and interpreter of each backend, and for each architecture that its compiler is tried on."""
     made: list[Column] = []
-    for backend, compiled_for in BACKENDS.items():
+    for backend in backends.names():
         here = found.get(backend, Found())
         for i in here.identities:
             kind = "interpreter" if i.interpreter else "device"
             made.append(Column(f"{backend}/{i.place}", backend, kind, i.wanted, i.name, "", "", i.driver, i.compiler))
-        for target, arch in compiled_for:
-            named = f"{backend} {here.compiler}".strip()
+        for target in COMPILED_FOR.get(backend, ()):
+            arch, named = targets.find(target).arch, f"{backend} {here.compiler}".strip()
             made.append(Column(f"{backend}/{arch}", backend, "compiler", "", "", target, arch, "", named))
     return tuple(made)
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from queue import Empty, SimpleQueue
 
+from .. import backends
 from ..runtime.isolate import Child, Crashed
 from .model import Outcome, Step
-from .places import BACKENDS, Found
+from .places import Found
 from .protocol import decode_found, decode_outcome, encode_step
 from .states import State
 
@@ -119,7 +120,7 @@ def ask(seconds: float = 60.0) -> dict[str, Found]:
     """What each backend has here, asked in a child process: a broken driver must not take us with it."""
     try:
         with Child(WORKER_MODULE) as child:
-            answer, _ = child.run({"look": list(BACKENDS)}, seconds)
+            answer, _ = child.run({"look": backends.names()}, seconds)
         return decode_found(answer["found"])
     except (Crashed, KeyError) as error:
-        return {name: Found(error=f"looking for devices failed: {error}") for name in BACKENDS}
+        return {name: Found(error=f"looking for devices failed: {error}") for name in backends.names()}

@@ -104,8 +104,7 @@ def find(name: str) -> Probe:
 def perform(step: Step) -> Outcome:
     """Run the probe that ``step.row`` names on its column, in the worker."""
     probe = find(step.row)
-    route = {"backend": step.column.backend, **({"device": step.column.device} if step.column.device else {})}
-    value = probe.run(probe.dtype, route)
+    value = probe.run(probe.dtype, step.column.call)
     exact = value == probe.expected
     executed = probe.dtype if exact else probe.executed
     return Outcome(State.NATIVE if exact else State.DEGRADED, "", declared=probe.dtype, executed=executed, value=value)

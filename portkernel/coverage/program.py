@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
+from .. import backends as known
 from .. import targets
 from ..errors import ArgumentError, PortkernelError
 from ..integrations.observed import Observed
 from ..runtime.observation import Described
+from .outputs.words import plain_table
 from .states import State
-
-EMITTED_FOR = ("cuda", "triton", "hip", "musa")
-"""The backends whose text is written for each call, besides the route that executes it."""
 
 
 @dataclass(slots=True)
@@ -72,11 +71,14 @@ def examine(name: str, dims: Mapping[str, int], backends: Sequence[str] = (), ta
     """The calls of an ONNX file (``.onnx``), a ``torch.export`` program (``.pt2``), or ``package.module:factory``.
 
     ``dims`` gives sizes to the named dimensions of a model that leaves them open. ``backends`` are those whose text is
-    emitted: without them EMITTED_FOR, or the ones that lead to the profile ``target``. Raises ArgumentError for what is no
-    program, MissingDependencyError where the package that reads it is absent, UnknownTargetError. What a name names is
-    imported and executed.
+    emitted: without them all but the reference, or the ones that lead to the profile ``target``. Raises ArgumentError for
+    what is no program, MissingDependencyError where the package that reads it is absent, UnknownBackendError,
+    UnknownTargetError. What a name names is imported and executed.
     """
-    backends = backends or (EMITTED_FOR if target is None else routes_to(target))
+    for backend in backends:
+        known.find(backend)
+    routes = [b for b in known.names() if b != "numpy"] if target is None else routes_to(target)
+    backends = backends or routes
     source, peer = _source(name, dims)
     everything = list(source)
     route = next((seen.route for seen in everything if seen.route), "here")
@@ -202,7 +204,7 @@ def as_text(program: Program) -> str:
     for c in sorted((c for c in program.calls if c.computes), key=lambda c: -c.flops):
         states = [c.states[b][0].value if b in c.states else "—" for b in backends]
         rows.append((c.operator, " ".join(c.inputs), str(c.count), f"{100 * c.count / calls:.1f}", f"{100 * c.flops / total:.1f}", *states))  # fmt: skip
-    lines = [program.name, "", *_lines(rows), ""]
+    lines = [program.name, "", plain_table(rows, 60), ""]
     views = sum(c.count for c in program.calls if not c.computes)
     lines.append(f"{views} more calls are views, shapes and control flow, which compute nothing.")
     for b in backends:
@@ -218,9 +220,3 @@ def as_text(program: Program) -> str:
         "written; nothing was compiled or run.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [min(60, max(len(r[i]) for r in rows)) for i in range(len(rows[0]))]
-    made = ["  ".join(c[:60].ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-    return [made[0], "-" * len(made[0]), *made[1:]]

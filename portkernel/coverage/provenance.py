@@ -76,7 +76,8 @@ def _git(*words: str) -> str:
 @cache
 def harness() -> str:
     """A hash of what tries and judges: two reports of one harness asked the same questions."""
-    return _hash([*sorted((PACKAGE / "coverage").glob("*.py")), PACKAGE / "catalog.py", *_samples()])
+    folders = (PACKAGE / "coverage", PACKAGE / "ops" / "samples")
+    return _hash([*(file for folder in folders for file in sorted(folder.glob("*.py"))), PACKAGE / "catalog.py"])
 
 
 @cache
@@ -85,15 +86,10 @@ def code() -> str:
     return _hash([*sorted(PACKAGE.rglob("*.py")), *sorted(KERNELS.rglob("*.py"))])
 
 
-def _samples() -> list[Path]:
-    return sorted((PACKAGE / "ops").glob("samples*.py"))
-
-
 def _hash(files: Iterable[Path]) -> str:
     found = hashlib.sha256()
     for file in files:
-        if file.is_file():
-            found.update(file.name.encode() + b"\0" + file.read_bytes())
+        found.update(file.name.encode() + b"\0" + file.read_bytes())
     return found.hexdigest()[:16]
 
 

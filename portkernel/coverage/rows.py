@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from .. import catalog
 from .model import Row
-from .operators import dtypes_of, kernels_of, registered, variants_of
+from .operators import dtypes_of, registered, variants_of
 from .sets import aten_by_operator
 
 
@@ -25,9 +25,9 @@ def all_rows() -> tuple[Row, ...]:
 def _operators() -> Iterator[Row]:
     aten = aten_by_operator() or {}
     for name, operator in registered().items():
-        dtypes = dtypes_of(name)
+        dtypes, kernels = dtypes_of(operator), tuple(sorted(operator.kernels))
         for variant in variants_of(name, dtypes):
-            yield Row(name, variant, "operator", dtypes, operator.follows, kernels_of(name), aten.get(name, ()))
+            yield Row(name, variant, "operator", dtypes, operator.follows, kernels, aten.get(name, ()))
 
 
 def _kernel_name(entry: catalog.Entry) -> str:

@@ -52,12 +52,14 @@ class Run:
         self._scratch = tempfile.TemporaryDirectory(prefix="portkernel-coverage-")
         self.worklist: Worklist = make_worklist(self._rows, self._columns, selection, Path(self._scratch.name))
         self.complete = False
-        unknown = set(selection.cells) - {s.id for s in self.worklist.steps}
-        if unknown:
+        # A backend without a device here has no column: its reason is in the report. A column that is not here is a mistake.
+        nowhere = [name for name in selection.nowhere(self._columns) if "/" in name]
+        if nowhere:
             raise SettingError(
-                f"--cell: expected a cell of this machine, got {', '.join(sorted(unknown))}",
-                hint="a cell is called row:dtype@column, as matmul[transposed]:float16@opencl/pocl",
+                f"--backends: expected a column of this machine, got {', '.join(nowhere)}",
+                hint=f"the columns are {', '.join(column.id for column in self._columns)}",
             )
+        selection.check_cells(step.id for step in self.worklist.steps)
 
     def perform(self, progress: Progress | None = None) -> None:
         """Perform what is not done yet. KeyboardInterrupt leaves what was found in place and in the journal."""

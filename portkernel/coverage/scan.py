@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ArgumentError
+from .outputs.words import plain_table
 from .scan_names import has
 
 SKIPPED = frozenset({".git", ".venv", "venv", "node_modules", "__pycache__", "build", "dist"})
@@ -134,32 +135,22 @@ def as_json(result: Scan) -> str:
 
 
 def as_text(result: Scan) -> str:
-    """Two tables, of kernels and of built-ins, and a summary."""
+    """Two tables, of kernels and of built-ins, where there are any, and a summary."""
+    if not result.kernels:
+        return sentence(result) + "\n"
     kernels = [
-        (
-            f"{k.file}:{k.line}",
-            k.name,
-            k.dialect,
-            str(sum(u.count for u in k.uses)),
-            k.problem or ", ".join(k.missing) or "all",
-        )
+        (f"{k.file}:{k.line}", k.name, k.dialect, str(sum(u.count for u in k.uses)), k.problem or ", ".join(k.missing) or "—")
         for k in result.kernels
-    ]
+    ]  # fmt: skip
     names = [
         (dialect, name, str(uses), str(kernels_), "unknown" if word is None else word or "missing")
         for (dialect, name), (uses, kernels_, word) in result.names().items()
     ]
-    parts = [
-        _table(
-            ("kernel at", "name", "dialect", "uses", "not here"),
-            [(*r[:4], "—" if r[4] == "all" else r[4]) for r in kernels],
-        ),
-        "",
-        _table(("dialect", "built-in", "uses", "kernels", "here"), names),
-        "",
-        sentence(result),
-    ]
-    return "\n".join(parts) + "\n"
+    tables = (
+        plain_table([("kernel at", "name", "dialect", "uses", "not here"), *kernels]),
+        plain_table([("dialect", "built-in", "uses", "kernels", "here"), *names]),
+    )
+    return "\n\n".join([*tables, sentence(result)]) + "\n"
 
 
 def sentence(result: Scan) -> str:
@@ -170,9 +161,3 @@ def sentence(result: Scan) -> str:
         f"built-ins, {n['uses_covered']} of {n['uses']} uses. Nothing was executed."
     )
     return text + (f" {len(result.unread)} files could not be parsed." if result.unread else "")
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(r[i]) for r in (head, *rows)) for i in range(len(head))]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

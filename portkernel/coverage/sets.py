@@ -40,8 +40,9 @@ def aten_by_operator() -> dict[str, tuple[str, ...]] | None:
     core = sets()["aten-core"].names
     found: dict[str, list[str]] = {}
     for overload, rule in table.items():
-        name = f"{overload._schema.name.rpartition('::')[2]}.{overload._schema.overload_name or 'default'}"
-        if name in core:
+        space, _, base = overload._schema.name.partition("::")  # others beside aten have operators of the same names
+        name = f"{base}.{overload._schema.overload_name or 'default'}"
+        if space == "aten" and name in core:
             found.setdefault(rule.operator, []).append(name)
     return {name: tuple(sorted(overloads)) for name, overloads in found.items()}
 

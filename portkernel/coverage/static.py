@@ -13,6 +13,7 @@ from ..errors import (
     DTypeError,
     MissingDependencyError,
     PortkernelError,
+    SettingError,
     TargetError,
     UnsupportedDTypeError,
     UnsupportedOpError,
@@ -36,7 +37,8 @@ WORDS = (
     "judged from its profile, nothing was executed: emitted says that the text respects what is known of the chip,"
     " compiled that a compiler here took it for the chip's architecture"
 )
-Progress = Callable[[int, int, Row], None]
+Progress = Callable[[float, Row], None]
+"""Called before each row with how far the report is, from 0 to 1, and the row."""
 
 
 def static_report(target: str, rows: Sequence[Row], selection: Selection, progress: Progress | None = None) -> Report:
@@ -44,20 +46,28 @@ def static_report(target: str, rows: Sequence[Row], selection: Selection, progre
 
     A quick selection emits for one dtype of the row that leads each operator and compiles nothing; the usual one emits every
     dtype of it and compiles the first; a full one takes every variant and compiles all. Of operators and cells asked for by
-    name every variant is taken. Compiled is only what a compiler on this machine takes for the chip. Raises :class:`~portkernel.errors.UnknownTargetError`.
+    name every variant is taken. Compiled is only what a compiler on this machine takes for the chip. Raises
+    :class:`~portkernel.errors.UnknownTargetError`, and SettingError for backends that do not lead there.
     """
     start, clock = time.time(), time.perf_counter()
     profile = targets.record(target)
     routes = [route for route in chip(profile).routes if route.backend and route.is_open]
-    chosen = [(column_of(profile, route), route) for route in routes]
-    chosen = [(column, route) for column, route in chosen if selection.column(column)]
+    known = [(column_of(profile, route), route) for route in routes]
+    nowhere = selection.nowhere(column for column, _ in known)
+    if known and nowhere:
+        raise SettingError(
+            f"--backends: expected a route to {profile.name}, got {', '.join(nowhere)}",
+            hint=f"the routes are {', '.join(f'{column.id} ({column.backend})' for column, _ in known)}",
+        )
+    chosen = [(column, route) for column, route in known if selection.column(column)]
     asked = in_turn(row for row in rows if selection.row(row))
     wanted = [row for row, turn in asked if turn == 0 or selection.last_tier is Tier.REST]
     cells: list[Cell] = []
     for done, row in enumerate(wanted):
         if progress is not None:
-            progress(done, len(wanted), row)
+            progress(done / len(wanted), row)
         cells += _cells(row, chosen, profile, selection)
+    selection.check_cells(cell.id for cell in cells)
     columns = [column for column, _ in chosen]
     shares = [_share(wanted, cells, column, profile.title) for column in columns]
     return Report(
@@ -129,7 +139,7 @@ def judge(row: Row, dtype: str, column: Column, route: TargetRoute, device: Prof
     if found.refused:
         return Outcome(State.UNSUPPORTED, "; ".join(found.refused), how=how, launches=names)
     state, why = _compiled(launches, column) if compiles else (State.EMITTED, "")
-    return Outcome(state, "; ".join((*found.notes, why) if why else found.notes), how=how, launches=names)
+    return Outcome(state, "; ".join((*found.reasons, why) if why else found.reasons), how=how, launches=names)
 
 
 def _refusal(error: PortkernelError, device: Profile) -> str:

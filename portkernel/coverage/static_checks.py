@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
@@ -18,16 +19,26 @@ _LANES = re.compile(r"\b(?:__shfl\w*|warpSize|__ballot\w*|__syncwarp|__activemas
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What breaks the profile (``refused``), what is computed in a wider type, and what else should be known."""
+    """What breaks the profile (``refused``), what is computed in a wider type, and what else should be known.
+
+    ``assumed`` are dtypes of which the profile says nothing.
+    """
 
     refused: tuple[str, ...] = ()
     emulated: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     def __add__(self, other: Findings) -> Findings:
-        return Findings(
-            _union(self.refused, other.refused), _union(self.emulated, other.emulated), _union(self.notes, other.notes)
-        )
+        names = (field.name for field in dataclasses.fields(Findings))
+        return Findings(**{name: _union(getattr(self, name), getattr(other, name)) for name in names})
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The notes, and what was assumed."""
+        if not self.assumed:
+            return self.notes
+        return (*self.notes, f"the profile does not say that the chip has {', '.join(sorted(self.assumed))}: assumed")
 
 
 def _union(a: tuple[str, ...], b: tuple[str, ...]) -> tuple[str, ...]:
@@ -117,14 +128,12 @@ def _dtypes(made: Emitted, chip: Profile) -> Findings:
         if fact.state == "slow":
             notes.append(f"{name} is slow there" + (f": {fact.note}" if fact.note else ""))
     stated = {d.dtype for d in chip.dtypes if d.state != "unknown"}
-    unknown = sorted(passed - made.source.emulated - stated)
-    if unknown:
-        notes.append(f"the profile does not say that the chip has {', '.join(unknown)}: assumed")
     for name in sorted({op.a.type.dtype.name for op in walk(made.func.body) if isinstance(op, Dot)}):
         if chip.dtype(name, "matrix").state == "absent":
             notes.append(f"no matrix unit for {name}: products go through multiply and add")
     emulated = [f"{name} in a wider type" for name in sorted(made.source.emulated & (used | passed))]
-    return Findings((), tuple(emulated), tuple(notes))
+    assumed = sorted(passed - made.source.emulated - stated)
+    return Findings((), tuple(emulated), tuple(notes), tuple(assumed))
 
 
 def _language(source: Source, chip: Profile, route: Route) -> Findings:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import catalog
 from ..catalog import Case, Entry, Problem
 from ..dtypes import as_dtype
 from .model import KERNELS
+from .peers import PEERS, Array
 
-Array = NDArray[Any]
 Item = TypeVar("Item")
 Route = Mapping[str, str]
 """``backend=`` and ``device=`` of a call."""
@@ -62,8 +61,6 @@ def arguments(entry: Entry, problem: Problem) -> list[Any]:
 
 def kernel_trials(entry: Entry, dtype: str) -> list[Trial]:
     """The cases of a catalogue entry; the first is the one to measure."""
-    from .peers import PEERS
-
     peer = PEERS.get(entry.name)
     return [_kernel_trial(entry, make_problem(entry, case, dtype), case.label, peer) for case in entry.cases]
 
@@ -86,7 +83,7 @@ def _kernel_trial(entry: Entry, problem: Problem, label: str, peer: Callable[...
         problem.bound,
         sum(int(np.size(a)) for a in problem.args.values()),
         "numpy" if peer is not None else "",
-        None if peer is None else lambda: peer(problem.args, problem.constants),
+        None if peer is None else lambda: peer(problem.args),
     )
 
 

@@ -24,11 +24,11 @@ from ..runtime.worker import serve
 from . import trials as source
 from .evidence import Arithmetic, Evidence, arithmetic, describe, observe
 from .judge import Array, judge, merge
-from .model import Column, Errors, Outcome, Step
+from .model import Errors, Outcome, Step
 from .places import look
 from .protocol import decode_step, encode_found, encode_outcome
 from .states import State
-from .trials import Route, Trial, spread
+from .trials import Trial, spread
 
 SMALL_ELEMENTS = 20_000
 """Interpreters take the cases whose arrays have at most this many elements together."""
@@ -61,10 +61,6 @@ def computes(kind: str, row: str, dtype: str) -> Arithmetic:
     return arithmetic(describe(lambda: first.run({"backend": "numpy"})))
 
 
-def route_of(column: Column) -> Route:
-    return {"backend": column.backend, **({"device": column.device} if column.device else {})}
-
-
 # --- running ------------------------------------------------------------------------------------------------
 
 
@@ -86,7 +82,7 @@ def perform_run(step: Step) -> Outcome:
     for prepared in chosen(step):
         trial = prepared.trial
         want, bound = prepared.answers()
-        got, evidence = observe(lambda trial=trial: trial.run(route_of(step.column)))  # type: ignore[misc]
+        got, evidence = observe(lambda trial=trial: trial.run(step.column.call))  # type: ignore[misc]
         fallen = fell_back(step.column.backend, evidence, got, trial)
         if fallen is not None:
             return fallen
@@ -153,7 +149,7 @@ def alternate(first: Callable[[], object], second: Callable[[], object] | None) 
 def perform_measure(step: Step) -> Outcome:
     """The first trial's time, and its peer's."""
     trial = prepare(step.kind, step.row, step.dtype)[0].trial
-    route = route_of(step.column)
+    route = step.column.call
     with np.errstate(all="ignore"):
         ours, theirs = alternate(lambda: trial.run(route), trial.peer)
     return Outcome(State.NATIVE, seconds=ours, peer=trial.peer_name if theirs is not None else "", peer_seconds=theirs)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from pathlib import Path
 
+from ..errors import SettingError
 from .model import Column, Row, Step
 from .pool import IN_PROCESS, Batch
 from .probes import PROBES
@@ -75,6 +76,20 @@ class Selection:
 
     def column(self, column: Column) -> bool:
         return not self.backends or column.backend in self.backends or column.id in self.backends
+
+    def check_cells(self, known: Iterable[str]) -> None:
+        """Raises :class:`~portkernel.errors.SettingError` for a cell asked for that is not ``known``."""
+        unknown = set(self.cells) - set(known)
+        if unknown:
+            raise SettingError(
+                f"--cell: expected a cell of this machine, got {', '.join(sorted(unknown))}",
+                hint="a cell is called row:dtype@column, as matmul[transposed]:float16@opencl/pocl",
+            )
+
+    def nowhere(self, columns: Iterable[Column]) -> list[str]:
+        """The names in ``backends`` that select none of ``columns``."""
+        known = {name for column in columns for name in (column.backend, column.id)}
+        return [name for name in self.backends if name not in known]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from types import FunctionType, ModuleType
-from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +28,7 @@ from ..ir import Builder, Scope
 from ..lang import TensorValue, TileValue
 from ..loc import Loc
 from .joins import Retype, Weak
-from .names import assigned
+from .names import GlobalRead, assigned
 from .signature import suggestion
 from .source import FunctionSource
 
@@ -72,14 +71,6 @@ class Return:
 
 
 Outcome = Flow | Return
-
-
-class GlobalRead(NamedTuple):
-    """A global that was compiled into a kernel as a constant."""
-
-    space: Mapping[str, object]
-    name: str
-    value: object
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -9,8 +9,7 @@ from types import FunctionType
 from .. import ir
 from ..errors import ArgumentError, CallError, KernelError, UnsupportedSyntaxError
 from ..lang import TensorValue, TileValue
-from .frame import Frame, GlobalRead, Return, Tracer, closure_cells
-from .loops import Interpreter
+from .names import GlobalRead
 from .signature import ParamSpec, parameters
 from .source import FunctionSource, find
 
@@ -39,6 +38,14 @@ class KernelFn:
 
         Raises a :class:`~portkernel.errors.KernelError` at the place of a mistake in the kernel's text.
         """
+        from .frame import (
+            Frame,
+            Return,
+            Tracer,
+            closure_cells,
+        )  # which a kernel that an earlier process lowered does not need
+        from .loops import Interpreter
+
         source = find(self.fn)
         env: dict[str, object] = {}
         params: list[ir.Value] = []
@@ -62,9 +69,7 @@ class KernelFn:
                 outcome = machine.run()
             except KernelError as e:
                 raise e.with_traceback(None)  # noqa: B904  # the user's own place is in the message; ours are noise
-        # An older value of the same global stays: something compiled with it may be about.
-        known = {(id(g.space), g.name) for g in self.globals_read}
-        self.globals_read += tuple(g for key, g in machine.globals_read.items() if key not in known)
+        self.note(machine.globals_read)
         if isinstance(outcome, Return) and outcome.value is not None and outcome.node is not None:
             raise UnsupportedSyntaxError(
                 f"{self.name}(): expected a kernel that returns nothing, got a result",
@@ -72,3 +77,8 @@ class KernelFn:
                 hint="write results to an array argument with pk.store()",
             )
         return ir.Func(self.name, tuple(params), body.close(), tuple(fixed), frame.loc(source.node))
+
+    def note(self, reads: Mapping[tuple[int, str], tuple[Mapping[str, object], str, object]]) -> None:
+        """Add globals that a kernel holds, by namespace and name. An older value stays: something compiled with it may be about."""
+        known = {(id(space), name) for space, name, _ in self.globals_read}
+        self.globals_read += tuple(GlobalRead(*g) for key, g in reads.items() if key not in known)

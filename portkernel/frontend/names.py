@@ -1,14 +1,23 @@
-"""What a piece of a syntax tree assigns, reads and returns, found without running it."""
+"""What a piece of a syntax tree assigns, reads and returns, found without running it; and a global that was read."""
 
 from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+
+
+class GlobalRead(NamedTuple):
+    """A global that was compiled into a kernel as a constant."""
+
+    space: Mapping[str, object]
+    name: str
+    value: object
 
 
 def _own(node: ast.AST) -> Iterator[ast.AST]:

@@ -17,7 +17,7 @@ from .core import Block, Effect, Op, Value, attr, operand, region
 from .types import Pointer, Space, Vec
 
 __all__ = [
-    "SIMT_OPS", "Alloc", "AtomicCasElem", "AtomicElem", "Barrier", "Base", "Iota", "Lane", "Loop", "Mad", "Pack", "Pointer",
+    "SIMT_OPS", "Alloc", "AtomicCasElem", "AtomicElem", "Barrier", "Base", "Interleave", "Iota", "Lane", "Loop", "Mad", "Pack", "Pointer",
     "ReadElem", "SimtFunc", "Space", "Splat", "ThreadId", "Vec", "WriteElem",
 ]  # fmt: skip
 
@@ -55,12 +55,13 @@ class ReadElem(Op):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class WriteElem(Op):
-    """``pointer[index : index + lanes] = value``."""
+    """``pointer[index : index + lanes] = value``; past the caches where ``streamed`` (a bool) is true."""
 
     effect: ClassVar[Effect] = Effect.WRITE
     pointer: Value = operand()
     index: Value = operand()
     value: Value = operand()
+    streamed: Value | None = operand()
     aligned: bool = attr()
 
 
@@ -89,6 +90,15 @@ class Pack(Op):
     """A vector from scalars, one per lane."""
 
     xs: tuple[Value, ...] = operand()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Interleave(Op):
+    """The lanes of the lower halves of ``x`` and ``y`` in turn, or with ``high`` of the upper halves."""
+
+    high: bool = attr()
+    x: Value = operand()
+    y: Value = operand()
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -146,7 +156,7 @@ class AtomicCasElem(Op):
 
 
 SIMT_OPS: tuple[type[Op], ...] = (
-    ThreadId, Base, Alloc, ReadElem, WriteElem, Splat, Iota, Lane, Pack, Mad, Loop, Barrier, AtomicElem, AtomicCasElem,
+    ThreadId, Base, Alloc, ReadElem, WriteElem, Splat, Iota, Lane, Pack, Interleave, Mad, Loop, Barrier, AtomicElem, AtomicCasElem,
 )  # fmt: skip
 
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..dtypes import BY_NAME
-from ..errors import ArgumentDTypeError, ArgumentTypeError, DeviceMismatchError, DTypeError
+from ..errors import ArgumentDTypeError, ArgumentTypeError, DeviceMismatchError
 from ..runtime.arguments import ArrayRef, look
 from ..runtime.checks import check_output, check_pair
 from ..runtime.dlpack import adopt, deliver
+from .gradients import differentiated
 
 if TYPE_CHECKING:
     from .operator import Operator
@@ -85,13 +85,7 @@ def _known(op: Operator, name: str, value: Any, arrays: list[Given]) -> Any:
         same = all(a is b for a, b in zip(made, value, strict=True))
         return value if same else type(value)(made)
     where = f"{op.name}(): {name}"
-    try:
-        ref = look(value, where)
-    except DTypeError:
-        raise ArgumentDTypeError(
-            f"{where}: expected an array of a kernel dtype, got {getattr(value, 'dtype', '?')}",
-            hint="convert it first: the dtypes are " + ", ".join(BY_NAME),
-        ) from None
+    ref = look(value, where)
     if ref is None:
         return value
     if op.accepted is not None and ref.dtype not in op.accepted and name != "out":
@@ -113,10 +107,11 @@ def _known(op: Operator, name: str, value: Any, arrays: list[Given]) -> Any:
 def _check_gradient(op: Operator, where: str, value: Any) -> None:
     """A tensor whose gradient PyTorch records would lose it here, silently."""
     if getattr(value, "requires_grad", False) and sys.modules["torch"].is_grad_enabled():
+        other = "" if op.runs_callers_code else differentiated(op.name)
+        first = f"call {other}, which PyTorch differentiates; or pass" if other else "it has no gradient: pass"
         raise ArgumentTypeError(
             f"{where}: expected a tensor without gradient, got one that requires it",
-            hint=f"call torch.ops.portkernel.{op.name}, which PyTorch differentiates; or pass x.detach(), or call it "
-            "under torch.no_grad()",
+            hint=f"{first} x.detach(), or call it under torch.no_grad()",
         )
 
 
@@ -147,10 +142,7 @@ def _same(a: ArrayRef, b: ArrayRef) -> bool:
 
 def nbytes(values: Any) -> int:
     """The bytes of the arrays among ``values``."""
-    total = 0
-    for size in _sizes(values):
-        total += size
-    return total
+    return sum(_sizes(values))
 
 
 def _sizes(values: Any) -> Iterator[int]:

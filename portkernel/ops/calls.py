@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import config
 from ..errors import (
     ArgumentDTypeError,
@@ -26,8 +24,9 @@ from ..errors import (
     UnsupportedOpError,
 )
 from ..runtime.observation import OBSERVED, Run, probing
-from ..runtime.route import REFERENCE, check_backend, reference_reaches
+from ..runtime.route import REFERENCE, check_backend, reference_reaches, route_name
 from ..runtime.statistics import COUNTERS
+from . import kinds
 from .arguments import Arguments, gather
 from .outputs import check_outputs, fill
 from .table import EVERYWHERE
@@ -88,18 +87,9 @@ def prepared(op: Operator, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arg
 
 
 def _check_options(op: Operator, given: dict[str, Any]) -> None:
-    """Switches, names and lists of arrays: another kind, as an array without a truth value, would fail somewhere within."""
-    for name in op.switches:
-        if name in given and not isinstance(given[name], (bool, int, np.bool_)):
-            raise ArgumentTypeError(f"{op.name}(): {name}: expected True or False, got {given[name]!r}")
-    for name in op.lists:
-        if name in given and not hasattr(given[name], "__len__"):
-            raise ArgumentTypeError(f"{op.name}(): {name}: expected a sequence of arrays, got {given[name]!r}")
-    for name in op.words:
-        value = given.get(name, "")
-        if not isinstance(value, str) and not (name == "activation" and callable(value)):
-            kinds = "a name or a function" if name == "activation" else "a name"
-            raise ArgumentTypeError(f"{op.name}(): {name}: expected {kinds}, got {value!r}")
+    for name, check in op.checks:
+        if name in given and (expected := check(given[name])):
+            raise ArgumentTypeError(f"{op.name}(): {name}: expected {expected}, got {kinds.shown(given[name])}")
 
 
 def shown(op: Operator) -> str:
@@ -110,9 +100,7 @@ def shown(op: Operator) -> str:
 
 def _check_route(op: Operator, kwargs: dict[str, Any]) -> None:
     for option in _ROUTE:
-        value = kwargs.get(option)
-        if value is not None and not isinstance(value, str) and not (option == "device" and isinstance(value, int)):
-            raise ArgumentTypeError(f"{op.name}(): {option}: expected a name, got {type(value).__name__}")
+        route_name(f"{op.name}()", option, kwargs.get(option))
     backend = kwargs.get("backend") or config.get().backend
     if backend is not None:
         check_backend(backend, f"{op.name}()")

@@ -13,6 +13,7 @@ from ..dtypes import DType
 from ..errors import PortkernelError
 from ..runtime.observation import OBSERVED
 from . import calls
+from .kinds import Check, checks
 from .replay import Replays
 from .table import EVERYWHERE, Row
 
@@ -35,6 +36,7 @@ class Operator:
         self.runs_callers_code = function is not None or row.name == "elementwise"
         if function is not None:
             self.function = function
+            self.checks = ()
 
     @cached_property
     def function(self) -> Callable[..., Any]:
@@ -65,23 +67,9 @@ class Operator:
         )
 
     @cached_property
-    def switches(self) -> tuple[str, ...]:
-        """The names of the arguments that are True or False; none of a user's own operator."""
-        return self._annotated("bool")
-
-    @cached_property
-    def words(self) -> tuple[str, ...]:
-        """The names of the arguments that are names: modes, precisions, activations."""
-        return self._annotated("str", "activation")
-
-    @cached_property
-    def lists(self) -> tuple[str, ...]:
-        """The names of the arguments that are sequences of arrays."""
-        return self._annotated("Sequence[Array]", "Sequence[Any]")
-
-    def _annotated(self, *kinds: str) -> tuple[str, ...]:
-        given = () if self.runs_callers_code else self.signature.parameters.values()
-        return tuple(p.name for p in given if p.annotation in kinds or p.name in kinds)
+    def checks(self) -> tuple[tuple[str, Check], ...]:
+        """Name and check of the arguments that are no arrays; a user's own operator has none."""
+        return checks(self.signature)
 
     @property
     def __signature__(self) -> inspect.Signature:

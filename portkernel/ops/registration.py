@@ -9,7 +9,7 @@ import numpy as np
 
 from ..catalog import rounding
 from ..dtypes import DType, as_dtype
-from ..errors import ArgumentError, ArgumentTypeError
+from ..errors import ArgumentDTypeError, ArgumentError, ArgumentTypeError, DTypeError
 from . import samples
 from .operator import Operator
 from .registry import table
@@ -50,7 +50,8 @@ def register_op(
     * ``dtypes`` are those that it takes, if it does not check them itself; ``follows`` the library whose argument names it has;
     * ``elementwise``: ``out`` may be one of the arguments.
 
-    Raises ArgumentError for a name that is no identifier, or that an operator has already, unless ``override``.
+    Raises ArgumentError for a name that is no identifier, or that an operator has already, unless ``override``;
+    ArgumentTypeError for what is no function, ArgumentDTypeError for what is no dtype.
     """
     if not isinstance(name, str) or not name.isidentifier():
         raise ArgumentError(f"register_op(): name: expected an identifier, got {name!r}")
@@ -58,10 +59,16 @@ def register_op(
         raise ArgumentError(
             f"register_op(): name: expected one that is free, got {name!r}", hint="pass override=True to replace it"
         )
+    for option, value in (("reference", reference), ("bound", bound), ("inputs", inputs)):
+        if value is not None and not callable(value):
+            raise ArgumentTypeError(f"register_op(): {option}: expected a function, got {type(value).__name__}")
     if (inputs is None) != (reference is None):
         given, missing = ("inputs", "reference") if reference is None else ("reference", "inputs")
         raise ArgumentError(f"register_op(): {missing}: expected a function beside {given}, got None")
-    accepted = None if dtypes is None else tuple(as_dtype(d) for d in dtypes)
+    try:
+        accepted = None if dtypes is None else tuple(as_dtype(d) for d in dtypes)
+    except DTypeError as e:
+        raise ArgumentDTypeError(f"register_op(): dtypes: {e.message}", hint=e.hint) from None
 
     def register(found: Function) -> Operator:
         if not callable(found):

@@ -23,15 +23,17 @@ def operators() -> Mapping[str, Operator]:
     return MappingProxyType(table())
 
 
-def find(name: str) -> Operator:
-    """The operator called ``name``. Raises :class:`~portkernel.errors.UnknownOperatorError`.
+def find(name: Operator | str) -> Operator:
+    """The operator called ``name``, or which ``name`` is. Raises :class:`~portkernel.errors.UnknownOperatorError`.
 
     >>> find("softmax").follows
     'portkernel'
     """
-    found = table().get(name)
+    if isinstance(name, Operator):
+        return name
+    found = table().get(name) if isinstance(name, str) else None
     if found is None:
-        near = get_close_matches(name, table(), n=3)
+        near = get_close_matches(str(name), table(), n=3)
         raise UnknownOperatorError(
             f"find(): name: expected an operator of portkernel.ops, got {name!r}",
             hint=f"did you mean {' or '.join(near)}?" if near else "dir(portkernel.ops) lists them",

@@ -82,7 +82,7 @@ def explain(op: Operator | str, /, *args: Any, **kwargs: Any) -> Route:
     >>> found.backend, found.kernel
     ('numpy', 'softmax_row')
     """
-    known = find(op) if isinstance(op, str) else op
+    known = find(op)
     settings = config.get()
     with watched(known):
         launches = _launches(known, args, kwargs)
@@ -136,11 +136,15 @@ def supports(
     >>> pk.supports("softmax", dtype="int8").state
     'unsupported'
     """
-    op = find(name) if isinstance(name, str) else name
+    op = find(name)
+    try:
+        kind = as_dtype(dtype)
+    except DTypeError as e:
+        raise ArgumentDTypeError(f"supports(): dtype: {e.message}", hint=e.hint) from None
     chosen = backend or config.get().backend or reasons.default_backend()
     check_backend(chosen, "supports()")
     profile = reasons.profile_for(chosen, device)
-    return _supports(op, as_dtype(dtype), chosen, profile)
+    return _supports(op, kind, chosen, profile)
 
 
 @lru_cache(maxsize=4096)

@@ -45,8 +45,8 @@ _LARGE = 4096
 """The extent assumed where the IR does not tell it."""
 
 # Sides that are worth having. Few, so that problems of many shapes share few compiled kernels. On a CPU, rows come in
-# sixes (the micro-kernel's), columns in whole vectors.
-_CPU_M = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96)
+# sixes or eights (the micro-kernel's), columns in whole vectors.
+_CPU_M = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _CPU_N = (1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384)
 _CPU_K = (8, 16, 32, 64, 128, 256)
 _GPU_MN = (16, 32, 64, 128)
@@ -216,7 +216,7 @@ def _dot_sizes(facts: _Facts, bounds: Mapping[str, Auto], target: Target) -> Siz
 
 
 def _cpu_dot(m: int, n: int, k: int, bound: dict[Role, Auto], width: int, target: Target) -> tuple[int, int, int]:
-    """Panels and accumulators in two thirds of the second-level cache: 96 × 384 × 256 in float32 with 1 MiB."""
+    """Panels and accumulators in two thirds of the second-level cache: 128 × 384 × 128 in float32 with 1 MiB."""
     room = target.l2_bytes * 2 // 3
     best: tuple[float, int, int, int] | None = None
     depth = _deep(k, _allowed(_CPU_K, bound.get("k")))
@@ -227,7 +227,7 @@ def _cpu_dot(m: int, n: int, k: int, bound: dict[Role, Auto], width: int, target
                 fit //= 2
             programs = -(-m // rows) * -(-n // columns)
             # 6 rows and 16 columns of registers; packing a panel costs the more, the fewer times it is used
-            work = _padded(m, rows) * _padded(n, columns) * (1 + 6 / rows) * (1 + 24 / columns) * (1 + 8 / fit)
+            work = _padded(m, rows) * _padded(n, columns) * (1 + 10 / rows) * (1 + 24 / columns) * (1 + 8 / fit)
             cost = work * _idle(programs, target.units)
             if best is None or cost <= best[0]:
                 best = (cost, rows, columns, fit)

@@ -97,13 +97,7 @@ def tensor_type(ref: ArrayRef) -> Tensor:
 
 def as_array(value: Any, where: str) -> ArrayRef | None:
     """``value`` as an array, or None if it is not one. ``where`` begins the messages: ``kernel(): argument``."""
-    try:
-        ref = look(value, where)
-    except DTypeError:
-        raise ArgumentDTypeError(
-            f"{where}: expected an array of a kernel dtype, got {getattr(value, 'dtype', '?')}",
-            hint="convert it first: the dtypes are " + ", ".join(BY_NAME),
-        ) from None
+    ref = look(value, where)
     if ref is None:
         return None
     if len(ref.shape) > MAX_RANK:
@@ -115,7 +109,17 @@ def as_array(value: Any, where: str) -> ArrayRef | None:
 
 
 def look(value: Any, where: str) -> ArrayRef | None:
-    """As :func:`as_array`, of any rank. Raises :class:`~portkernel.errors.DTypeError` for what no kernel takes."""
+    """As :func:`as_array`, of any rank."""
+    try:
+        return _look(value, where)
+    except DTypeError:
+        raise ArgumentDTypeError(
+            f"{where}: expected an array of a kernel dtype, got {getattr(value, 'dtype', '?')}",
+            hint="convert it first: the dtypes are " + ", ".join(BY_NAME),
+        ) from None
+
+
+def _look(value: Any, where: str) -> ArrayRef | None:
     if isinstance(value, np.ndarray):
         return _from_numpy(value, where)
     module = type(value).__module__.partition(".")[0]

@@ -15,7 +15,8 @@ from ..dtypes import BY_NAME, DType, Scalar, float64
 from ..errors import ArgumentDTypeError, ArgumentError, ArgumentTypeError
 from ..ir import Tensor, Tile
 from .arguments import ArrayRef, as_array, as_scalar, tensor_type
-from .specs import Config, Options, TensorSpec
+from .route import route_name
+from .specs import Config, Options, TensorSpec, positive
 
 if TYPE_CHECKING:
     from ..frontend import ParamSpec
@@ -94,25 +95,14 @@ def bind(
         runtime,
         constants,
         given & constants.keys(),
-        _name(kernel, "backend", options.get("backend")),
-        _name(kernel, "device", options.get("device")),
+        route_name(f"{kernel}()", "backend", options.get("backend")),
+        route_name(f"{kernel}()", "device", options.get("device")),
         Options(_count(kernel, "num_warps", options), _count(kernel, "num_stages", options)),
     )
 
 
-def _name(kernel: str, option: str, value: object) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool) and option == "device":
-        return str(value)
-    if value is not None and not isinstance(value, str):
-        raise ArgumentTypeError(f"{kernel}(): {option}: expected a name, got {type(value).__name__}")
-    return value
-
-
 def _count(kernel: str, option: str, options: Mapping[str, Any]) -> int | None:
-    value = options.get(option)
-    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-        raise ArgumentTypeError(f"{kernel}(): {option}: expected a positive integer, got {value!r}")
-    return value
+    return positive(f"{kernel}(): {option}", options.get(option))
 
 
 def _shown(kernel: str, params: Sequence[ParamSpec]) -> str:
@@ -179,11 +169,14 @@ def type_specs(kernel: str, specs: Mapping[str, Any]) -> Typed:
 
 def constants_key(constants: Mapping[str, object]) -> tuple[object, ...]:
     """A hashable stand-in that tells apart 1, 1.0 and True, and 0.0 and -0.0."""
-    return tuple((name, freeze(value)) for name, value in constants.items())
+    return tuple((name, constant_key(value)) for name, value in constants.items())
 
 
-def freeze(value: object, outer: tuple[object, ...] = ()) -> object:
-    """A hashable stand-in for a constant, equal for constants that make the same kernel.
+def constant_key(value: object, outer: tuple[object, ...] = ()) -> object:
+    """A hashable stand-in for a compile-time constant, equal for constants that make the same kernel.
+
+    >>> constant_key(1) == constant_key(1.0), constant_key(0.0) == constant_key(-0.0)
+    (False, False)
 
     A function stands for its code and what it closes over, so that one made anew by each call is compiled once; ``outer`` are
     the functions that are being looked at, for those that close over themselves.
@@ -193,13 +186,13 @@ def freeze(value: object, outer: tuple[object, ...] = ()) -> object:
     if isinstance(value, np.generic):
         return type(value), value.tobytes()
     if isinstance(value, (tuple, list)):
-        return type(value), tuple(freeze(v, outer) for v in value)
+        return type(value), tuple(constant_key(v, outer) for v in value)
     if isinstance(value, dict):
-        return dict, tuple((freeze(k, outer), freeze(v, outer)) for k, v in value.items())
+        return dict, tuple((constant_key(k, outer), constant_key(v, outer)) for k, v in value.items())
     if isinstance(value, FunctionType):
         return _freeze_function(value, outer)
     if is_dataclass(value) and not isinstance(value, (type, DType)):
-        return type(value), tuple(freeze(getattr(value, f.name), outer) for f in fields(value))
+        return type(value), tuple(constant_key(getattr(value, f.name), outer) for f in fields(value))
     try:
         hash(value)
     except TypeError:
@@ -214,8 +207,8 @@ def _freeze_function(fn: FunctionType, outer: tuple[object, ...]) -> object:
     cells: list[object] = []
     for cell in fn.__closure__ or ():
         try:
-            cells.append(freeze(cell.cell_contents, inside))
+            cells.append(constant_key(cell.cell_contents, inside))
         except ValueError:  # a variable that is assigned later
             return FunctionType, fn
-    defaults = (freeze(fn.__defaults__, inside), freeze(fn.__kwdefaults__, inside))
+    defaults = (constant_key(fn.__defaults__, inside), constant_key(fn.__kwdefaults__, inside))
     return FunctionType, fn.__code__, id(fn.__globals__), tuple(cells), defaults

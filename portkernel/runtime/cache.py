@@ -11,13 +11,13 @@ import json
 import logging
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 _log = logging.getLogger("portkernel")
 _FORMAT = 1
 _SUFFIXES = (".json", ".bin")
+_UNFINISHED = ".writing-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,20 @@ def is_private(folder: Path) -> bool:
         return True
     facts = folder.stat()
     return facts.st_uid in (os.getuid(), 0) and not facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file so that no reader sees a part of it. Raises OSError, and then leaves nothing behind."""
+    import tempfile  # which a process that finds everything does not need
+
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=_UNFINISHED)
+    try:
+        with os.fdopen(handle, "wb") as f:
+            f.write(data)
+        os.replace(temporary, file)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 class DiskCache:
@@ -94,20 +108,10 @@ class DiskCache:
             "facts": entry.facts,
         }
         try:
-            self._write(f"{key}.bin", entry.data)
-            self._write(f"{key}.json", json.dumps(facts, sort_keys=True).encode())
+            write_whole(self.folder / f"{key}.bin", entry.data)
+            write_whole(self.folder / f"{key}.json", json.dumps(facts, sort_keys=True).encode())
         except OSError as e:
             _log.warning("cache: %s cannot be written: %s", self.folder, e)
-
-    def _write(self, name: str, data: bytes) -> None:
-        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
-        try:
-            with os.fdopen(handle, "wb") as f:
-                f.write(data)
-            os.replace(temporary, self.folder / name)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
 
     def keys(self) -> list[str]:
         """Every key that has a JSON file, sorted."""
@@ -131,7 +135,7 @@ class DiskCache:
     def _files(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
-        return [p for p in self.folder.iterdir() if p.suffix in _SUFFIXES or p.name.startswith(".writing-")]
+        return [p for p in self.folder.iterdir() if p.suffix in _SUFFIXES or p.name.startswith(_UNFINISHED)]
 
 
 _caches: dict[Path, DiskCache] = {}

@@ -113,6 +113,8 @@ def capture(fn: Callable[..., Any], /, *args: Any, check: bool = True) -> Captur
     >>> captured.replay()[:, 3]
     array([0.  , 0.25], dtype=float32)
     """
+    if not callable(fn):
+        raise CaptureError(f"capture(): fn: expected a function, got {type(fn).__name__}")
     arrays = list(_arrays(args))
     before = [_clone(a) for a in arrays]
     first, _ = _record(fn, args, arrays)
@@ -162,7 +164,8 @@ def _check(captured: Captured, recorder: Recorder, arrays: Sequence[Any], before
 def _starts(recorder: Recorder) -> tuple[list[Callable[[], None]], list[Callable[[], None]]]:
     """Everything to call for a replay, in order, and what waits for launches under way."""
     run: list[Callable[[], None]] = []
-    waits: list[Callable[[], None]] = []
+    waits: dict[int, Callable[[], None]] = {}
+    """By queue."""
     last: Any = None
     """The launch whose queue has not been waited for."""
     for step, (values, owners) in zip(recorder.steps, recorder.calls, strict=True):
@@ -176,10 +179,10 @@ def _starts(recorder: Recorder) -> tuple[list[Callable[[], None]], list[Callable
         run.append(launch.fixed(step.sizes, values, owners) if queued else partial(launch, step.sizes, values, owners))
         if queued:
             last = launch
-            waits.append(launch.wait)
+            waits.setdefault(id(launch.handle), launch.wait)
     if last is not None:
         run.append(last.wait)
-    return run, waits[:1]
+    return run, [*waits.values()]
 
 
 def _runs(step: Step) -> bool:

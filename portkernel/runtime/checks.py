@@ -116,9 +116,7 @@ def check_pair(out: ArrayRef, other: ArrayRef, out_name: str, other_name: str, k
 
 def _bytes(ref: ArrayRef) -> np.ndarray[Any, Any]:
     """A view with the addresses of ``ref``; only compared, never read."""
-    if ref.device == HOST or ref.buffer is None:
-        return ref.numpy() if ref.device == HOST else ArrayRef.numpy(_anonymous(ref))
-    return ArrayRef.numpy(_anonymous(ref))
+    return (ref if ref.device == HOST else _anonymous(ref)).numpy()
 
 
 def _anonymous(ref: ArrayRef) -> ArrayRef:

@@ -10,8 +10,7 @@ from .. import config
 from ..backends import Source
 from ..errors import CompilerCrashError, CompilerError
 from ..loc import UNKNOWN
-from . import cache, isolate
-from .ahead import AHEAD
+from . import cache
 from .cache import Entry
 from .statistics import COUNTERS
 
@@ -39,12 +38,15 @@ def obtain(
 
     Raises CompilerError with the compiler's log, and CompilerCrashError if the compiler died or hung.
     """
-    key = _key(source, compiler, options)
+    key = key_for(source, compiler, options)
     store = cache.at(settings.cache_dir)
     entry = store.get(key) if store is not None and not fresh else None
     if entry is not None:
         COUNTERS.add("disk_hits")
         return entry
+    from . import isolate  # with all that child processes take, where there is something to compile
+    from .ahead import AHEAD
+
     COUNTERS.add("compilations")
     begun = None if fresh else AHEAD.take(key)
     try:
@@ -72,15 +74,19 @@ def begin(
     source: Source, compiler: str, options: Mapping[str, object], job: Mapping[str, object], settings: config.Config
 ) -> None:
     """Start to compile ``source`` in a child process, unless the disk has it; :func:`obtain` takes what comes of it."""
+    from . import isolate
+    from .ahead import AHEAD
+
     if not (settings.isolate and isolate.is_possible()):
         return
-    key = _key(source, compiler, options)
+    key = key_for(source, compiler, options)
     store = cache.at(settings.cache_dir)
     if store is None or store.get(key) is None:
         AHEAD.begin(key, job, settings.compile_timeout)
 
 
-def _key(source: Source, compiler: str, options: Mapping[str, object]) -> str:
+def key_for(source: Source, compiler: str, options: Mapping[str, object]) -> str:
+    """The cache's key of what ``source`` compiles to."""
     said = json.dumps(dict(options), sort_keys=True, default=str)
     return cache.key_of(source.text, source.entry, compiler, source.target.arch, said)
 

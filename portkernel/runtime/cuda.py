@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import config, targets
 from ..backends import Source
-from ..errors import MissingDependencyError, NoDeviceError, UnsupportedOpError
+from ..errors import NoDeviceError, UnsupportedOpError
 from ..ir import Func
 from ..targets import Target
 from ..targets.detection import nearest
@@ -33,9 +33,7 @@ class Driver:
         try:
             runtime = package().cuda.runtime
             count = runtime.getDeviceCount()
-        except MissingDependencyError:
-            return ()
-        except Exception:  # CuPy has an error class of its own for each library that may be missing
+        except Exception:  # no CuPy; or CuPy has an error class of its own for each library that may be missing
             return ()
         names = [runtime.getDeviceProperties(i)["name"].decode() for i in range(count)]
         return tuple(Device("cuda", name, f"cuda:{i}", f"cuda:{i}", i) for i, name in enumerate(names))

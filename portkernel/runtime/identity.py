@@ -11,6 +11,13 @@ from . import driver as drivers
 from . import offload
 from .driver import Device
 
+COMPILED_FOR: dict[str, tuple[str, ...]] = {
+    "triton": ("nvidia-h100", "amd-mi300x", "nvidia-a100"),
+    "cuda": ("nvidia-h100", "nvidia-a100"),
+    "hip": ("amd-mi300x",),
+}
+"""The profiles that a compiler of a backend is tried on where their devices are not, the most telling first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -97,11 +104,16 @@ def _cuda_driver() -> str:
     return f"{number // 1000}.{number % 1000 // 10}"
 
 
-def _version(package: str) -> str:
+def installed(package: str) -> str | None:
+    """The version of an installed package; None where it is absent."""
     try:
         return version(package)
     except PackageNotFoundError:
-        return ""
+        return None
+
+
+def _version(package: str) -> str:
+    return installed(package) or ""
 
 
 def _slug(name: str) -> str:

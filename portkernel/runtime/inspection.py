@@ -16,7 +16,7 @@ from .binding import Typed, bind, type_specs
 from .driver import Binary
 from .programs import configured
 from .route import check_backend
-from .specialize import choose_sizes, emit, lower
+from .specialize import choose_sizes, emit, lower, shape_classes
 from .specs import Config
 from .stages import stages_of
 
@@ -142,5 +142,5 @@ def _bound(
             raise ArgumentTypeError(f"{where}: {option}: expected no such option, got {value!r}")
     typed = type_specs(kernel.name, bound.runtime)
     chosen = configured(kernel.name, bound, candidate)
-    sizes = choose_sizes(fn, typed.types, chosen.constants, typed.dims, target)
+    sizes = choose_sizes(fn, typed.types, chosen.constants, shape_classes(typed.dims), target)
     return typed, {**chosen.constants, **sizes}, chosen.options

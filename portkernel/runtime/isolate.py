@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from .cache import Entry
 
-_HEADER = struct.Struct("<I")
+HEADER = struct.Struct("<I")
 _ROOT = str(Path(__file__).resolve().parents[2])
 _START = "import sys; sys.path.insert(0, {root!r}); from {module} import main; main()"
 
@@ -53,7 +53,7 @@ def is_possible() -> bool:
 def write_message(stream: IO[bytes], header: Mapping[str, object], data: bytes = b"") -> None:
     """Send ``header``, which may have no key ``size``, and ``data``."""
     raw = json.dumps({**header, "size": len(data)}).encode()
-    stream.write(_HEADER.pack(len(raw)) + raw + data)
+    stream.write(HEADER.pack(len(raw)) + raw + data)
     stream.flush()
 
 
@@ -79,7 +79,7 @@ class Worker:
         deadline = time.monotonic() + seconds
         try:
             write_message(self.to, job)
-            (size,) = _HEADER.unpack(self._read(_HEADER.size, deadline))
+            (size,) = HEADER.unpack(self._read(HEADER.size, deadline))
             header = json.loads(self._read(size, deadline))
             return header, self._read(header.pop("size"), deadline)
         except TimeoutError:

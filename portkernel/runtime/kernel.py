@@ -15,7 +15,7 @@ from .. import config
 from ..errors import ArgumentError, ArgumentTypeError, LaunchError
 from .address import Facts, address_of, reader_of
 from .arguments import as_array
-from .binding import RESERVED, bind, freeze, type_arguments
+from .binding import RESERVED, bind, constant_key, type_arguments
 from .observation import OBSERVED
 from .plan import GridLike, Plan
 from .specs import Config
@@ -220,7 +220,7 @@ class Kernel:
         for name, given in kwargs.items():
             if name not in self._constants:
                 return None
-            key.append((name, type(given), given if type(given) in _SIMPLE else freeze(given)))
+            key.append((name, type(given), given if type(given) in _SIMPLE else constant_key(given)))
         return tuple(key)
 
     def _described(self, arg: Any) -> tuple[int, Facts] | None:
@@ -296,10 +296,11 @@ def kernel(
     ``configs`` are tried in order and the first that fits the device is taken, so the preferred one comes first; what
     a launch names itself stays. Under ``PORTKERNEL_TUNE`` the fastest is taken instead, measured once for every
     specialisation and class of shapes, and for each value of the scalar parameters that ``key`` names. ``name`` replaces
-    the function's own in messages and emitted text.
+    the function's own in messages, counts and reports; the emitted text has the function's.
 
     Raises :class:`~portkernel.errors.ArgumentError` for a parameter called like an option of every launch, and for a
-    name in ``key`` that is no parameter; ArgumentTypeError for what is not a plain function.
+    name in ``key`` that is no parameter; ArgumentTypeError for what is not a plain function, and for ``configs``, ``key`` or
+    ``name`` of another kind.
 
     >>> import numpy as np
     >>> import portkernel as pk
@@ -322,4 +323,10 @@ def kernel(
             )
         return Kernel(found, configs, key, name)
 
+    if not isinstance(configs, Sequence) or not all(isinstance(c, Config) for c in configs):
+        raise ArgumentTypeError(f"kernel(): configs: expected a sequence of pk.Config, got {configs!r:.60}")
+    if isinstance(key, str) or not isinstance(key, Sequence):
+        raise ArgumentTypeError(f"kernel(): key: expected a sequence of names, got {key!r}", hint='key=["x"]')
+    if name is not None and not isinstance(name, str):
+        raise ArgumentTypeError(f"kernel(): name: expected a string, got {name!r}")
     return make if fn is None else make(fn)

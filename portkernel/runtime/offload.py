@@ -73,9 +73,9 @@ class OffloadDriver(ABC):
             found = shutil.which(name)
             if found is not None:
                 return found
-        raise MissingDependencyError(
-            f"{self.name}: none of {', '.join(self.compilers)} is on the PATH", hint=f"{self.cure}; source() needs none"
-        )
+        several = len(self.compilers) > 1
+        absent = f"none of {', '.join(self.compilers)} is" if several else f"{self.compilers[0]} is not"
+        raise MissingDependencyError(f"{self.name}: {absent} on the PATH", hint=f"{self.cure}; source() needs none")
 
     def binary(self, source: Source) -> Binary:
         arch = source.target.arch

@@ -15,7 +15,7 @@ from ..ir import Func
 from ..targets import Target
 from . import platforms
 from .arguments import HOST, ArrayRef
-from .compilation import begin, obtain
+from .compilation import begin, key_for, obtain
 from .driver import Binary, Device
 from .opencl_build import compile_job, job_for, options_for
 from .opencl_devices import facts, in_place, is_special, select
@@ -90,13 +90,12 @@ class Driver:
         handle: Handle = device.handle
         settings = config.get()
         job = job_for(source.text, handle.device)
+        compiler = _compiler(handle.device)
         for fresh in (False, True):
-            entry = obtain(source, _compiler(handle.device), job, job, lambda: compile_job(job), settings, fresh)
+            entry = obtain(source, compiler, job, job, lambda: compile_job(job), settings, fresh)
             try:
-                with warnings.catch_warnings():  # pyopencl warns of every log that is not empty
-                    warnings.simplefilter("ignore")
-                    program = self.cl.Program(handle.context, [handle.device], [entry.data]).build(cache_dir=False)
-                return Loaded(self.cl, program, source, handle, outputs(func))
+                program = self._program(handle, entry.data)
+                return Loaded(self.cl, program, source, handle, outputs(func), key_for(source, compiler, job))
             except self.cl.Error:
                 if fresh:  # the device takes no binaries, not even of its own making
                     program = self.cl.Program(handle.context, source.text).build(
@@ -104,6 +103,23 @@ class Driver:
                     )
                     return Loaded(self.cl, program, source, handle, outputs(func))
         raise AssertionError("unreachable")
+
+    def _program(self, handle: Handle, binary: bytes) -> Any:
+        with warnings.catch_warnings():  # pyopencl warns of every log that is not empty
+            warnings.simplefilter("ignore")
+            return self.cl.Program(handle.context, [handle.device], [binary]).build(cache_dir=False)
+
+    def compiler(self, device: Device) -> tuple[object, ...]:
+        """What a binary depends on besides the text."""
+        found = device.handle.device
+        return _compiler(found), found.name, tuple(options_for(found))
+
+    def revive(self, source: Source, binary: bytes, writes: frozenset[str], device: Device) -> Loaded | None:
+        """What :meth:`compile` made in an earlier process, by a ``source`` without its text; None where it is refused."""
+        try:
+            return Loaded(self.cl, self._program(device.handle, binary), source, device.handle, writes)
+        except self.cl.Error:
+            return None
 
     def begin(self, source: Source, device: Device) -> None:
         """Start to compile what :meth:`compile` will be asked for."""

@@ -8,7 +8,7 @@ from typing import Any
 from .. import targets
 from ..errors import NoDeviceError
 from ..targets import Target
-from . import platforms
+from . import platforms, pocl
 from .opencl_wide import takes_wide_vectors
 
 _WORDS = {"cpu": "CPU", "gpu": "GPU"}
@@ -43,8 +43,8 @@ def _is_kind(device: Any, word: str) -> bool:
 
 
 def is_special(device: Any) -> bool:
-    """Simulators and emulators, taken only by name."""
-    return any(word in device.platform.name for word in ("Oclgrind", "FPGA"))
+    """Simulators, emulators and a device without threads of its own, taken only by name."""
+    return pocl.is_alone(device) or any(word in device.platform.name for word in ("Oclgrind", "FPGA"))
 
 
 def in_place(cl: Any, device: Any) -> bool:

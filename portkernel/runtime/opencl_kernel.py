@@ -17,6 +17,7 @@ from ..errors import CompilerError, InternalError, ResourceError
 from ..ir import Tensor
 from .arguments import ArrayRef, host_bytes
 from .driver import Grid, Launch, Value, raise_assertion
+from .opencl_alone import Trial, is_pooled
 from .platforms import check_process
 from .statistics import COUNTERS
 
@@ -71,12 +72,18 @@ def scalar_type(dtype: DType) -> Any:
 class Loaded:
     """A built program. Every prepared launch has a kernel object of its own, so that sizes are set once."""
 
-    def __init__(self, cl: Any, program: Any, source: Source, handle: Handle, writes: frozenset[str]) -> None:
+    def __init__(
+        self, cl: Any, program: Any, source: Source, handle: Handle, writes: frozenset[str], binary: str | None = None
+    ) -> None:
+        """``binary`` is the cache's key of what was compiled, where it can be loaded again."""
+        self.binary = binary
         self.cl = cl
         self.program = program
         self.source = source
         self.handle = handle
         self.writes = writes
+        self.alone: Loaded | None = None
+        """The program on a device that runs it on the calling thread, once that was tried."""
 
     def prepare(self, args: Sequence[Value]) -> Launch:
         return Prepared(self, args)
@@ -115,6 +122,9 @@ class Prepared:
         self.checked = bool(loaded.source.asserts)
         self.deferrable = self.handle.in_place and not self.on_device and not self.checked
         """Whether :meth:`enqueue` and, after any number of launches, one :meth:`wait` do the same as a call."""
+        self.trial: Trial | None = None
+        if self.deferrable and is_pooled(self.handle):
+            self.trial = Trial(loaded, self._run, lambda program: Prepared(program, self.args)._run)
 
     def _create(self) -> int:
         """A kernel object, released with this one. pyopencl's own class opens a database and takes 15 ms to import."""
@@ -131,8 +141,7 @@ class Prepared:
 
     def __call__(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
         if self.deferrable:
-            self.enqueue(grid, values, owners)
-            self.wait()
+            (self.trial or self._run)(grid, values, owners)
             return
         with self.lock:
             self.after.clear()  # what a launch that failed half way left behind
@@ -147,6 +156,10 @@ class Prepared:
             self.after.clear()
             if self.checked:
                 raise_assertion(self.loaded.source, self._read())
+
+    def _run(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
+        self.enqueue(grid, values, owners)
+        self.wait()
 
     def enqueue(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
         """Start a launch. OpenCL has copied the arguments when this returns, so that other threads may set theirs."""

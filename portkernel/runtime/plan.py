@@ -13,7 +13,7 @@ from .checks import Grid, check_pair, grid_of
 from .observation import OBSERVED
 
 if TYPE_CHECKING:
-    from ..frontend.frame import GlobalRead
+    from ..frontend.names import GlobalRead
     from .driver import Launch
 
 Span = tuple[int, int, int]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
-import tempfile
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 from .. import config
 from ..errors import ForkError, MissingDependencyError, NoDeviceError
 from . import pocl
+from .cache import write_whole
 
 _SYSTEM_VENDORS = Path("/etc/OpenCL/vendors")
 _INTEL = "libintelocl.so"
@@ -39,6 +39,9 @@ def load() -> ModuleType:
 def import_invoker() -> None:
     """To be called before a ``pyopencl.Kernel`` is made: for the first one pyopencl opens a database in the user's cache folder,
     and fails without one."""
+    import sqlite3
+    import tempfile
+
     try:
         import_module("pyopencl.invoker")
     except (OSError, sqlite3.Error):
@@ -58,14 +61,19 @@ def _prepare(settings: config.Config) -> None:
     # One compilation per kernel, for the group size that the text requires, and that in our compiler process: PoCL
     # would otherwise compile again at the first launch, for the grid at hand.
     os.environ.setdefault("POCL_WORK_GROUP_SPECIALIZATION", "0")
+    if find_spec("pocl_binary_distribution") is not None:  # another PoCL may have devices that this would hide
+        os.environ.setdefault("POCL_DEVICES", pocl.DEVICES)
     if settings.cache_dir is not None:
         os.environ.setdefault("POCL_CACHE_DIR", str(settings.cache_dir / "pocl"))
     intel = _find_intel()
     if intel is None or "OCL_ICD_VENDORS" in os.environ:
         return
-    folder = (
-        Path(tempfile.mkdtemp(prefix="portkernel-icd-")) if settings.cache_dir is None else settings.cache_dir / "icd"
-    )
+    if settings.cache_dir is None:
+        import tempfile
+
+        folder = Path(tempfile.mkdtemp(prefix="portkernel-icd-"))
+    else:
+        folder = settings.cache_dir / "icd"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(folder / "intel.icd", f"{intel}\n")
@@ -78,11 +86,8 @@ def _prepare(settings: config.Config) -> None:
 
 
 def _write(place: Path, text: str) -> None:
-    if place.is_file() and place.read_bytes() == text.encode():
-        return
-    temporary = place.with_name(f".{place.name}-{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(place)
+    if not place.is_file() or place.read_bytes() != text.encode():
+        write_whole(place, text.encode())
 
 
 def _find_intel() -> Path | None:
@@ -121,7 +126,7 @@ def check_process() -> None:
 
 
 def all_devices() -> list[Any]:
-    """Every pyopencl device once, those of PoCL first. PoCL's are repaired."""
+    """Every pyopencl device once, those of PoCL first, of them the one without workers last. PoCL's are repaired."""
     check_process()
     cl = load()
     _PROCESS.used = True
@@ -138,4 +143,4 @@ def all_devices() -> list[Any]:
             continue
     for device in found.values():
         pocl.repair(device)
-    return sorted(found.values(), key=lambda d: "PoCL" not in d.version)
+    return sorted(found.values(), key=lambda d: ("PoCL" not in d.version, pocl.is_alone(d)))

@@ -11,6 +11,7 @@ import ctypes
 import os
 import platform
 import struct
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,39 @@ def _cpu_name() -> str:
             flags = set(line.partition(":")[2].split())
             break
     return next((name for name, needed in _NAMES if needed <= flags), "x86-64")
+
+
+# --- the device that runs launches on the calling thread ---------------------------------------------------------
+
+ALONE = "basic"
+DEVICES = f"pthread {ALONE}"
+"""For ``POCL_DEVICES``: the usual device, and the one that has no workers."""
+_MAGIC = b"poclbin\0"
+_MARK = slice(8, 16)
+"""Where a binary of PoCL says which device it was made for. The rest of it is the same for all devices of one CPU."""
+
+
+def is_alone(device: Any) -> bool:
+    """Whether launches on ``device`` run on the thread that asks for them."""
+    return bool(device.name.startswith(f"{ALONE}-")) and "PoCL" in device.version
+
+
+def mark_of(cl: Any, context: Any) -> bytes:
+    """What binaries for the device of ``context`` are marked with. Raises ValueError where they are of another kind."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyopencl warns that the source will not be cached
+        made = cl.Program(context, "__kernel void nothing(void) {}").compile()
+    return _checked(made.get_info(cl.program_info.BINARIES)[0])[_MARK]
+
+
+def marked(binary: bytes, mark: bytes) -> bytes:
+    """``binary`` for the device whose mark is given, which has the same CPU. Raises ValueError for another kind of binary."""
+    found = bytearray(_checked(binary))
+    found[_MARK] = mark
+    return bytes(found)
+
+
+def _checked(binary: bytes) -> bytes:
+    if not binary.startswith(_MAGIC) or len(binary) < _MARK.stop:
+        raise ValueError("not a binary of PoCL")
+    return binary

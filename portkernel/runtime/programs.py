@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from .. import backends, config
@@ -12,29 +14,29 @@ from ..errors import ArgumentError, ResourceError
 from ..ir import Func
 from ..lang import Auto
 from ..targets import Target, variant
-from . import route
+from . import cache, kept, route
 from .binding import Bound, Typed, constants_key
 from .checks import check_output
 from .choice import Candidate, Request, choose
 from .driver import Device, Driver, Loaded, Value
 from .plan import GridLike, Plan, spans
-from .specialize import choose_sizes, emit, outputs
+from .specialize import choose_sizes, emit, outputs, shape_classes
 from .specs import Config, Options
 from .statistics import COUNTERS
 
 if TYPE_CHECKING:
+    from .fingerprint import Reads
     from .kernel import Kernel
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A kernel compiled for one signature on one device."""
+    """A kernel compiled for one signature on one device; ``names`` are its run-time parameters, in launch order."""
 
-    func: Func
+    names: tuple[str, ...]
     loaded: Loaded
     writes: frozenset[str]
     constants: dict[str, object]
-    by_address: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,38 @@ class _Place:
     device: Device
     target: Target
     settings: config.Config
+
+
+class _Wanted:
+    """A kernel under some types and constants at some place, and what an earlier process kept of it."""
+
+    def __init__(self, fn: FunctionType, typed: Typed, candidate: Candidate, place: _Place) -> None:
+        self.typed, self.candidate, self.place = typed, candidate, place
+        self.classes = shape_classes(typed.dims) if _is_open(candidate.constants) else {}
+        self._fn = fn
+
+    @cached_property
+    def key(self) -> tuple[str, Reads] | None:
+        """That of the disk, and the globals that the kernel holds; None where nothing can be kept."""
+        place, settings = self.place, self.place.settings
+        compiler = getattr(place.driver, "compiler", None)
+        watched = settings.dump_dir, settings.override_dir, settings.verify
+        if compiler is None or settings.cache_dir is None or any(watched):
+            return None
+        types, constants, options = self.typed.types, self.candidate.constants, self.candidate.options
+        return kept.key_for(
+            self._fn, types, constants, options, self.classes, place.driver.name, place.target, compiler(place.device)
+        )
+
+    @cached_property
+    def found(self) -> kept.Kept | None:
+        store = cache.at(self.place.settings.cache_dir)
+        return kept.recall(store, self.key[0]) if store is not None and self.key is not None else None
+
+    def keep(self, found: kept.Kept) -> None:
+        store = cache.at(self.place.settings.cache_dir)
+        if store is not None and self.key is not None:
+            kept.keep(store, self.key[0], found)
 
 
 class Programs:
@@ -70,7 +104,7 @@ class Programs:
         program = self._configured(bound, typed, place, grid)
         for written in program.writes:
             check_output(typed.refs[written], written, name)
-        names = tuple(p.hint for p in program.func.params)
+        names = program.names
         args: list[Value] = [typed.refs[n] if n in typed.refs else typed.values[n] for n in names]
         return Plan(
             name,
@@ -108,7 +142,7 @@ class Programs:
         """What measurements say, asked once for each class of shapes; None where they say nothing."""
         if len(candidates) == 1 and not _is_open(candidates[0].constants):
             return None
-        classes = _classes(typed)
+        classes = shape_classes(typed.dims)
         scalars = tuple((name, typed.values[name]) for name in self.kernel.key if name in typed.values)
         chosen = tuple((constants_key(c.constants), c.options) for c in candidates)
         facts = place.driver.name, place.device.key, place.target, place.settings
@@ -129,61 +163,83 @@ class Programs:
             return
         place = _Place(driver, device, target_for(driver, device, settings), settings)
         candidate = configured(self.kernel.name, bound, next(iter(self.kernel.configs), None))
-        key, constants = self._specialised(typed, candidate, place)
-        if key not in self._compiled and key not in self._emitted:
+        wanted = _Wanted(self.kernel.fn, typed, candidate, place)
+        key, constants = self._specialised(wanted)
+        if wanted.found is None and key not in self._compiled and key not in self._emitted:
             self._emitted[key] = self._emit(typed, constants, candidate.options, place)
             start(self._emitted[key][1], device)
 
     def _program(self, typed: Typed, candidate: Candidate, place: _Place) -> Program:
-        key, constants = self._specialised(typed, candidate, place)
+        wanted = _Wanted(self.kernel.fn, typed, candidate, place)
+        key, constants = self._specialised(wanted)
         found = self._compiled.get(key)
         if found is None:
             COUNTERS.add("misses")
-            begun = self._emitted.pop(key) if key in self._emitted else None
-            func, source = begun or self._emit(typed, constants, candidate.options, place)
-            loaded = place.driver.compile(source, func, place.device)
-            by_address = not place.device.memory.startswith("opencl:")
-            found = self._compiled[key] = Program(func, loaded, outputs(func), constants, by_address)
+            found = self._compiled[key] = self._revived(wanted, constants) or self._made(wanted, key, constants)
         return found
 
-    def _specialised(
-        self, typed: Typed, candidate: Candidate, place: _Place
-    ) -> tuple[tuple[Any, ...], dict[str, object]]:
+    def _made(self, wanted: _Wanted, key: tuple[Any, ...], constants: dict[str, object]) -> Program:
+        """Lowered and compiled, and kept for other processes."""
+        typed, place = wanted.typed, wanted.place
+        begun = self._emitted.pop(key) if key in self._emitted else None
+        func, source = begun or self._emit(typed, constants, wanted.candidate.options, place)
+        loaded, writes = place.driver.compile(source, func, place.device), outputs(func)
+        names = tuple(p.hint for p in func.params)
+        binary = getattr(loaded, "binary", None)
+        if binary is not None and all(p.type == typed.types[p.name] for p in source.params):
+            left = wanted.candidate.constants
+            sizes = {n: v for n, v in constants.items() if isinstance(v, int) and isinstance(left[n], Auto)}
+            wanted.keep(kept.kept_of(binary, sizes, names, source, writes))
+        return Program(names, loaded, writes, constants)
+
+    def _revived(self, wanted: _Wanted, constants: dict[str, object]) -> Program | None:
+        """What an earlier process compiled, without its text; None where there is no such thing."""
+        found, place = wanted.found, wanted.place
+        store = cache.at(place.settings.cache_dir)
+        entry = store.get(found.binary) if found is not None and store is not None else None
+        if found is None or entry is None or wanted.key is None:
+            return None
+        source, writes = found.source(place.driver.name, wanted.typed.types, place.target), frozenset(found.writes)
+        loaded = place.driver.revive(source, entry.data, writes, place.device)  # type: ignore[attr-defined]  # as it kept it
+        if loaded is None:
+            return None
+        COUNTERS.add("disk_hits")
+        self.kernel.parsed.note(wanted.key[1])
+        return Program(found.names, loaded, writes, constants)
+
+    def _specialised(self, wanted: _Wanted) -> tuple[tuple[Any, ...], dict[str, object]]:
         """The key of a compiled form, and its constants with the automatic sizes."""
-        constants = {**candidate.constants, **self._auto(typed, candidate.constants, place.target)}
+        place, candidate = wanted.place, wanted.candidate
+        constants = {**candidate.constants, **self._auto(wanted)}
         # Under other folders nothing was dumped, or another text was compiled.
         folders = place.settings.dump_dir, place.settings.override_dir
         facts = place.driver.name, place.device.key, candidate.options, place.target, folders
-        return (tuple(typed.types.values()), constants_key(constants), facts), constants
+        return (tuple(wanted.typed.types.values()), constants_key(constants), facts), constants
 
     def _emit(self, typed: Typed, constants: dict[str, object], options: Options, place: _Place) -> tuple[Func, Source]:
         backend = backends.find(place.driver.name)
         return emit(self.kernel.parsed, typed.types, constants, backend, place.target, options, place.settings)
 
-    def _auto(self, typed: Typed, constants: dict[str, object], target: Target) -> dict[str, int]:
+    def _auto(self, wanted: _Wanted) -> dict[str, int]:
         """The automatic sizes: chosen once for each class of shapes, so that similar shapes share a compiled kernel."""
+        constants = wanted.candidate.constants
         if not _is_open(constants):
             return {}
-        classes = _classes(typed)
-        key = (tuple(typed.types.values()), constants_key(constants), tuple(classes.items()), target)
+        types, target = wanted.typed.types, wanted.place.target
+        key = (tuple(types.values()), constants_key(constants), tuple(wanted.classes.items()), target)
         found = self._sizes.get(key)
         if found is None:
-            found = self._sizes[key] = choose_sizes(self.kernel.parsed, typed.types, constants, classes, target)
+            found = self._sizes[key] = wanted.found.sizes if wanted.found is not None else self._choose(wanted)
         return found
+
+    def _choose(self, wanted: _Wanted) -> dict[str, int]:
+        types, constants = wanted.typed.types, wanted.candidate.constants
+        return choose_sizes(self.kernel.parsed, types, constants, wanted.classes, wanted.place.target)
 
 
 def _is_open(constants: Mapping[str, object]) -> bool:
     """Whether a size is left to the compiler."""
     return any(isinstance(value, Auto) for value in constants.values())
-
-
-def _classes(typed: Typed) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(_class(n) for n in shape) for name, shape in typed.dims.items()}
-
-
-def _class(n: int) -> int:
-    """Sizes are told apart exactly up to 16, then by the power of two that holds them."""
-    return n if n <= 16 else 1 << (n - 1).bit_length()
 
 
 def configured(kernel: str, bound: Bound, candidate: Config | None) -> Candidate:

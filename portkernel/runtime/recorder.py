@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..dtypes import Scalar
-from ..errors import DTypeError, LaunchError
+from ..errors import LaunchError
 from .address import reader_of
 from .arguments import HOST, ArrayRef, look
 from .checks import Grid
@@ -257,7 +257,7 @@ class Recorder:
         """``array``, of any rank; None for what no kernel takes."""
         try:
             return look(array, "argument")
-        except (DTypeError, LaunchError):
+        except LaunchError:
             return None
 
 

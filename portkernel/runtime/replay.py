@@ -130,15 +130,17 @@ def _ready(recording: Recording) -> list[_Ready]:
     """The launches, each with the wait after it: none where the next one goes into the same queue."""
     steps = [s for s in recording.steps if 0 not in s.sizes]
     found: list[_Ready] = []
+    started = False
     for here, after in zip(steps, [*steps, None][1:], strict=True):
         launch: Any = here.plan.launch
         start: _Start = launch
         wait = None
         if getattr(launch, "deferrable", False):
-            start = launch.enqueue
             following: Any = None if after is None else after.plan.launch
-            if not getattr(following, "deferrable", False) or following.handle is not launch.handle:
-                wait = launch.wait
+            last = not getattr(following, "deferrable", False) or following.handle is not launch.handle
+            if started or not last:  # else one launch by itself, which may run anywhere
+                start, wait = launch.enqueue, launch.wait if last else None
+            started = not last
         found.append((start, here.sizes, here.values, here.places, (None,) * len(here.values), wait))
     return found
 

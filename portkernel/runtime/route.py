@@ -44,17 +44,39 @@ def use(
     """Force a route for the launches inside the ``with`` block, in this thread; what is None stays as it was.
 
     ``strict`` makes every fallback, and every copy between host and device, a
-    :class:`~portkernel.errors.FallbackError`. Raises :class:`~portkernel.errors.UnknownBackendError`.
+    :class:`~portkernel.errors.FallbackError`. Raises :class:`~portkernel.errors.UnknownBackendError`, and ArgumentTypeError.
 
     >>> with use(backend="numpy", strict=True) as settings:
     ...     settings.backend, settings.strict
     ('numpy', True)
     """
-    changes: dict[str, object] = {"backend": backend, "device": device, "strict": strict}
+    if strict is not None and not isinstance(strict, bool):
+        raise ArgumentTypeError(f"use(): strict: expected True or False, got {strict!r}")
+    changes: dict[str, object] = {
+        "backend": route_name("use()", "backend", backend),
+        "device": route_name("use()", "device", device),
+        "strict": strict,
+    }
     if backend is not None:
         check_backend(backend, "use()")
     with config.override(**{k: v for k, v in changes.items() if v is not None}) as settings:
         yield settings
+
+
+def on_host(x: Any) -> bool:
+    """Whether the elements of the array ``x`` lie in the host's memory, where NumPy's arrays serve the same launches.
+
+    Raises ArgumentTypeError for what is no array.
+
+    >>> import numpy as np
+    >>> import portkernel as pk
+    >>> pk.on_host(np.zeros(3))
+    True
+    """
+    ref = as_array(x, "on_host(): x")
+    if ref is None:
+        raise ArgumentTypeError(f"on_host(): x: expected an array, got {type(x).__name__}")
+    return ref.device == HOST
 
 
 def target_of(x: Any, *, backend: str | None = None, device: str | None = None) -> Target:
@@ -92,6 +114,15 @@ def target_of(x: Any, *, backend: str | None = None, device: str | None = None) 
 _TARGETS: dict[tuple[config.Config, str, str | None, str | None], Target] = {}
 """By settings, memory and options."""
 _MANY = 256
+
+
+def route_name(where: str, option: str, value: object) -> str | None:
+    """What ``backend=`` or ``device=`` was given, an index of a device as text. Raises ArgumentTypeError for what is no name."""
+    if option == "device" and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is not None and not isinstance(value, str):
+        raise ArgumentTypeError(f"{where}: {option}: expected a name, got {type(value).__name__}")
+    return value
 
 
 def check_backend(name: str, where: str) -> None:
@@ -144,8 +175,8 @@ def _same_memory(kernel: str, refs: Mapping[str, ArrayRef]) -> ArrayRef | None:
 
 def _for_host(kernel: str, wanted: str | None, settings: config.Config) -> tuple[Driver, Device]:
     """OpenCL on the CPU if there is such a device, otherwise NumPy: a fallback, said once."""
-    if wanted in ("numpy", HOST) and wanted == "numpy":
-        driver = drivers.find("numpy")
+    if wanted == REFERENCE:
+        driver = drivers.find(REFERENCE)
         return driver, driver.device(wanted, None)
     try:
         driver = drivers.find("opencl")
@@ -157,7 +188,7 @@ def _for_host(kernel: str, wanted: str | None, settings: config.Config) -> tuple
         if settings.strict:
             raise FallbackError(f"{kernel}(): {reason}", hint=e.hint) from None
         COUNTERS.fallback(reason)
-        driver = drivers.find("numpy")
+        driver = drivers.find(REFERENCE)
         return driver, driver.device(None, None)
 
 

@@ -7,7 +7,7 @@ import linecache
 from collections.abc import Mapping
 from types import FunctionType
 
-from ..errors import SourceUnavailableError
+from ..errors import ArgumentTypeError, SourceUnavailableError
 from .kernel import Kernel
 
 
@@ -17,7 +17,8 @@ def kernel_from_source(text: str, name: str | None = None, namespace: Mapping[st
     ``namespace`` holds further globals beside ``pk`` and ``portkernel``. A plain function is made a kernel; one that
     the text decorates is taken as it is. The text is kept for error messages.
 
-    Raises :class:`~portkernel.errors.SourceUnavailableError` if there is no such function, and SyntaxError.
+    Raises :class:`~portkernel.errors.SourceUnavailableError` if there is no such function, ArgumentTypeError for what
+    is no text, and SyntaxError.
 
     >>> import numpy as np
     >>> negate = kernel_from_source("def negate(x):\\n    pk.store(x, (0,), -pk.load(x, (0,), (4,)))")
@@ -26,6 +27,8 @@ def kernel_from_source(text: str, name: str | None = None, namespace: Mapping[st
     >>> x
     array([ 0, -1, -2])
     """
+    if not isinstance(text, str):
+        raise ArgumentTypeError(f"kernel_from_source(): text: expected a string, got {type(text).__name__}")
     file = f"<portkernel {hashlib.sha256(text.encode()).hexdigest()[:16]}>"
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
     scope: dict[str, object] = {

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from .. import config, passes
+from .. import config
 from ..backends import Backend, Source
 from ..errors import TargetError, UnsupportedDTypeError
 from ..ir import AtomicCAS, AtomicRMW, Func, Scatter, Store, Tensor, Tile, Type, walk
 from ..lang import Auto
-from ..passes import autosize
 from ..targets import Target
 from .specs import Options
 from .stages import Stages, stages_of
@@ -30,6 +29,8 @@ def lower(
     fn: KernelFn, types: Types, constants: Constants, settings: config.Config, stages: Stages | None = None
 ) -> Func:
     """The optimized tile function."""
+    from .. import passes  # an eighth of the first launch, which a kernel that was kept does not need
+
     func = fn.lower(types, constants)
     COUNTERS.add("lowerings")
     on_stage = None
@@ -39,11 +40,26 @@ def lower(
     return passes.pipeline.optimize(func, verify=settings.verify, on_stage=on_stage)
 
 
+def shape_classes(dims: Dims) -> dict[str, tuple[int, ...]]:
+    """The arguments' shapes as sizes are chosen for them: similar shapes share a class, and so a compiled kernel."""
+    return {name: tuple(_class(n) for n in shape) for name, shape in dims.items()}
+
+
+def _class(n: int) -> int:
+    """Sizes are told apart exactly up to 16, then to a quarter of the power of two below them, upwards."""
+    if n <= 16:
+        return n
+    step = (1 << (n - 1).bit_length()) // 8
+    return -(-n // step) * step
+
+
 def choose_sizes(fn: KernelFn, types: Types, constants: Constants, dims: Dims, target: Target) -> dict[str, int]:
     """A size for each constant that is still a ``pk.auto``."""
     bounds = {name: value for name, value in constants.items() if isinstance(value, Auto)}
     if not bounds:
         return {}
+    from ..passes import autosize
+
     probes = autosize.probe_sizes(bounds)
     func = fn.lower(types, {**constants, **probes})
     return autosize.choose(func, probes, bounds, dims, target)

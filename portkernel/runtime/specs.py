@@ -5,9 +5,10 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..dtypes import DType, as_dtype
-from ..errors import ArgumentShapeError, ArgumentTypeError
+from ..errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTypeError, DTypeError
 from ..ir import Tensor
 from .arguments import HOST, MAX_RANK, ArrayRef, tensor_type
 
@@ -30,16 +31,25 @@ class TensorSpec:
     strides: Sizes
 
     def __init__(self, shape: int | Sequence[int], dtype: object, strides: Sequence[int] | None = None) -> None:
-        sizes: Sizes = (None,) * shape if isinstance(shape, int) else _whole(shape, "shape")
-        if (isinstance(shape, int) and shape < 0) or any(n is not None and n < 0 for n in sizes):
+        rank = shape if isinstance(shape, int) and not isinstance(shape, bool) else None
+        known: Sizes = () if rank is not None else _whole(shape, "shape")
+        if (rank or 0) < 0 or any(n is not None and n < 0 for n in known):
             raise ArgumentShapeError(f"TensorSpec(): shape: expected a rank or sizes of at least 0, got {shape}")
-        if len(sizes) > MAX_RANK:
-            raise ArgumentShapeError(f"TensorSpec(): shape: expected at most {MAX_RANK} dimensions, got {len(sizes)}")
-        if strides is not None and len(strides) != len(sizes):
-            raise ArgumentShapeError(f"TensorSpec(): strides: expected {len(sizes)} of them, got {len(strides)}")
+        if (rank or len(known)) > MAX_RANK:
+            raise ArgumentShapeError(
+                f"TensorSpec(): shape: expected at most {MAX_RANK} dimensions, got {rank or len(known)}"
+            )
+        sizes = known if rank is None else (None,) * rank
+        steps = _contiguous(sizes) if strides is None else _whole(strides, "strides")
+        if len(steps) != len(sizes):
+            raise ArgumentShapeError(f"TensorSpec(): strides: expected {len(sizes)} of them, got {len(steps)}")
+        try:
+            kind = as_dtype(dtype)  # type: ignore[arg-type]  # as_dtype refuses the rest
+        except DTypeError as e:
+            raise ArgumentDTypeError(f"TensorSpec(): dtype: {e.message}", hint=e.hint) from None
         object.__setattr__(self, "shape", sizes)
-        object.__setattr__(self, "dtype", as_dtype(dtype))  # type: ignore[arg-type]  # as_dtype refuses the rest
-        object.__setattr__(self, "strides", _contiguous(sizes) if strides is None else _whole(strides, "strides"))
+        object.__setattr__(self, "dtype", kind)
+        object.__setattr__(self, "strides", steps)
 
     @property
     def type(self) -> Tensor:
@@ -60,7 +70,7 @@ class TensorSpec:
         return tuple(n or 0 for n in self.shape)
 
 
-def _whole(values: Sequence[int], what: str) -> Sizes:
+def _whole(values: Any, what: str) -> Sizes:
     try:
         return tuple(operator.index(v) for v in values)
     except TypeError:
@@ -77,6 +87,13 @@ def _contiguous(shape: Sizes) -> Sizes:
     return tuple(strides)
 
 
+def positive(where: str, value: object) -> int | None:
+    """``value``, a number of warps or stages, or None where none is given. Raises ArgumentTypeError."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
+        raise ArgumentTypeError(f"{where}: expected a positive integer, got {value!r}")
+    return value
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Config:
     """Values for compile-time parameters, for ``@pk.kernel(configs=[…])``; ``num_warps`` and ``num_stages`` go to
@@ -87,6 +104,8 @@ class Config:
     num_stages: int | None = field(default=None)
 
     def __init__(self, num_warps: int | None = None, num_stages: int | None = None, **constants: object) -> None:
+        for name, value in (("num_warps", num_warps), ("num_stages", num_stages)):
+            positive(f"Config(): {name}", value)
         object.__setattr__(self, "constants", tuple(constants.items()))
         object.__setattr__(self, "num_warps", num_warps)
         object.__setattr__(self, "num_stages", num_stages)

@@ -12,7 +12,6 @@ from ..errors import SettingError
 from ..ir import Func, parse_func, print_func
 
 _log = logging.getLogger("portkernel")
-_SUFFIXES = {"numpy": ".ir", "opencl": ".cl", "cuda": ".cu", "triton": ".py", "hip": ".hip", "musa": ".mu"}
 EMITTED = "emitted"
 
 
@@ -40,7 +39,7 @@ class Stages:
 
     def text(self, source: Source) -> Source:
         """Dump the emitted text, the last stage, after an override has taken its place if there is one."""
-        name = self._next(EMITTED, _SUFFIXES.get(source.backend, source.suffix))
+        name = self._next(EMITTED, source.suffix)
         found = self._override(name)
         if found is not None:
             source = replace(source, text=found[1])

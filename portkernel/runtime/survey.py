@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from .. import targets
@@ -20,6 +19,7 @@ from ..errors import MissingDependencyError
 from ..targets.detection import Traces, target_of_device, traces
 from . import driver as drivers
 from . import offload
+from .identity import installed
 
 QUERY_SECONDS = 5.0
 """Limit for a tool that lists devices."""
@@ -75,14 +75,6 @@ class Sighting:
     routes: tuple[str, ...] = ()
     """How a kernel's text gets to these devices, by their profiles."""
     problem: str = ""
-
-
-def installed(name: str) -> str | None:
-    """The version of an installed package; None where it is absent."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 # --- backends -----------------------------------------------------------------------------------------------

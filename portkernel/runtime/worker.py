@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from .compilation import Refused
-from .isolate import _HEADER, write_message
+from .isolate import HEADER, write_message
 
 COMPILERS = {
     "opencl": "portkernel.runtime.opencl_build",
@@ -45,10 +45,10 @@ def serve(perform: Callable[[dict[str, Any]], tuple[dict[str, Any], bytes]]) -> 
     os.dup2(2, 1)
     jobs = sys.stdin.buffer
     while True:
-        head = jobs.read(_HEADER.size)
-        if len(head) < _HEADER.size:
+        head = jobs.read(HEADER.size)
+        if len(head) < HEADER.size:
             return
-        job: dict[str, Any] = json.loads(jobs.read(_HEADER.unpack(head)[0]))
+        job: dict[str, Any] = json.loads(jobs.read(HEADER.unpack(head)[0]))
         jobs.read(job.pop("size"))
         try:
             header, data = perform(job)

@@ -14,28 +14,7 @@ RouteState = Literal[
     "none-found", "unknown",
 ]  # fmt: skip
 Number = int | float
-
-STATES: dict[State, str] = {
-    "native": "in hardware, at its full rate",
-    "slow": "in hardware, at a small part of the rate one would expect",
-    "emulated": "exact, by instructions of another type",
-    "degraded": "accepted and silently computed as something else, or only here and there",
-    "absent": "not there, and refused",
-    "unknown": "nothing reliable was found",
-}
-ROUTE_STATES: dict[RouteState, str] = {
-    "native": "the vendor's own compiler takes the text",
-    "upstream": "the language's own project compiles for it",
-    "fork": "a fork of the vendor's compiles for it",
-    "claimed": "the vendor says that its compiler takes the text",
-    "rename": "the vendor's compiler takes the text after a mechanical renaming",
-    "driver-seen": "a published run shows the driver at work",
-    "driver-claimed": "the vendor says that there is a driver",
-    "plugin": "a plug-in of PyTorch's",
-    "graph-only": "whole graphs alone, no kernels",
-    "none-found": "a search found none",
-    "unknown": "nothing reliable was found",
-}
+"""What the states of dtypes and of routes mean stands in ``docs/targets.md``."""
 
 
 @dataclass(frozen=True, slots=True)

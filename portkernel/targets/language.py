@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -52,7 +53,7 @@ def version(name: str) -> Language:
     if name in known:
         return known[name]
     newest = list(known.values())[-1]
-    if _number(name) > _number(newest.version):
+    if re.fullmatch(r"\d+(\.\d+)*", name) and _number(name) > _number(newest.version):
         return newest
     raise ProfileError(f"language: expected a version of Triton among {', '.join(known)} or later, got {name!r}")
 

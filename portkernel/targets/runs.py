@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,13 @@ def recorded(file: Path) -> tuple[Executed, ...]:
         raise ProfileError(
             f"{file.name}: format: expected {FORMAT}", hint="portkernel coverage --format json writes it"
         )
-    found: list[Executed] = []
+    try:
+        return tuple(_executed(document))
+    except (KeyError, TypeError) as error:
+        raise ProfileError(f"{file.name}: expected a whole coverage report, got one without {error}") from None
+
+
+def _executed(document: Any) -> Iterator[Executed]:
     for column in document["columns"]:
         target = target_of_device(column["name"]) if column["kind"] == "device" else ""
         if not target:
@@ -56,9 +62,6 @@ def recorded(file: Path) -> tuple[Executed, ...]:
                 cells[cell["state"]] = cells.get(cell["state"], 0) + 1
         if cells:
             where = document["made"]
-            found.append(
-                Executed(
-                    target, column["name"], column["driver"], column["backend"], where["date"], where["commit"], cells
-                )
+            yield Executed(
+                target, column["name"], column["driver"], column["backend"], where["date"], where["commit"], cells
             )
-    return tuple(found)

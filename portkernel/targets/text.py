@@ -79,7 +79,7 @@ def compiler_rows(name: str) -> Iterator[tuple[str, ...]]:
         if field.name in ("name", "vendor", "assumed"):
             continue
         shown = ", ".join(sorted(value)) if isinstance(value, frozenset) else amount(field.name, value)
-        mark = "assumed: the profile does not know" if field.name in target.assumed else ""
+        mark = "assumed" if field.name in target.assumed else ""
         if field.name == "native" and (unknown := sorted(target.assumed & target.native)):
             mark = f"assumed: {', '.join(unknown)}"
         yield field.name, shown, mark

@@ -109,6 +109,42 @@ for _bounds in ((0, 5, 1), (5, 0, -1), (3, 20, 4), (-3, 3, 2), (4, 4, 1), (9, 2,
 
 
 @pk.kernel
+def ends_kernel(bounds, out, STEP: pk.constexpr[int] = 0):
+    i = pk.program_id(0)
+    start, stop, given = (pk.gather(bounds, (i, part)) for part in range(3))
+    step = STEP if STEP else given
+    total = pk.full((), 0, pk.int64)
+    count = 0
+    for k in range(start, stop, step):
+        total = total * 3 + k
+        count += 1
+    pk.store(out, (i, 0), pk.reshape(total, (1, 1)))
+    pk.store(out, (i, 1), pk.full((1, 1), count).astype(pk.int64))
+
+
+def _ends(step: int) -> None:
+    """Loops up to the ends of their counter's dtype, with a step known to the compiler, or 0 for any."""
+
+    @table(pk.int8, pk.int32, *(() if step < 0 else (pk.uint32,)), name=f"range to the ends by {step or 'any step'}")
+    def make(dtype: DType, rng: np.random.Generator) -> Launch:
+        low, top = dtype.min, dtype.max
+        up = [(top - 4, top, by) for by in (1, 2, 3)] + [(0, top, top // 2 + 1)]
+        down = [(low + 4, low, by) for by in (-1, -2, -3)] + [(top, 0, low)] if low else []
+        bounds = [b for b in (*up, *down) if b[2] == step] if step else [*up, *down]
+        want = np.zeros((len(bounds), 2), np.int64)
+        for row, (start, stop, by) in zip(want, bounds, strict=True):
+            for k in range(start, stop, by):
+                row[0] = (int(row[0]) * 3 + k + 2**63) % 2**64 - 2**63
+                row[1] += 1
+        args = {"bounds": np.array(bounds, dtype.np), "out": like(want)}
+        return Launch(ends_kernel, args, {"out": want}, grid=(len(bounds),), constants={"STEP": step})
+
+
+for _step in (0, 3, -3):
+    _ends(_step)
+
+
+@pk.kernel
 def collatz_kernel(x, out):
     i = pk.program_id(0)
     n = pk.gather(x, (i,))

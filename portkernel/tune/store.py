@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArgumentTypeError
-from ..runtime.cache import is_private
+from ..runtime.cache import is_private, write_whole
 
 _log = logging.getLogger("portkernel")
 FORMAT = 1
@@ -102,10 +100,7 @@ class Store:
             return
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".writing-")
-            with os.fdopen(handle, "w", encoding="utf-8") as f:
-                f.write(to_json(choice))
-            os.replace(temporary, self.folder / f"{choice.key}.json")
+            write_whole(self.folder / f"{choice.key}.json", to_json(choice).encode())
         except OSError as e:
             _log.warning("tune: %s cannot be written: %s", self.folder, e)
 

@@ -27,7 +27,6 @@ class Route:
     launch: Callable[[Launch], None]
     absent: Callable[[], str]
     share: int = 0
-    backend: str = ""
 
 
 def _here() -> str:
@@ -94,9 +93,9 @@ def _no_gpu() -> str:
 ROUTES = {
     route.name: route
     for route in (
-        Route("numpy", launcher("numpy"), _here, backend="numpy"),
+        Route("numpy", launcher("numpy"), _here),
         Route("eager", launcher("eager"), _here),
-        Route("opencl-cpu", *_opencl("pocl", "cpu"), share=2, backend="opencl"),
+        Route("opencl-cpu", *_opencl("pocl", "cpu"), share=2),
         Route("opencl-gpu", *_opencl("pocl", "gpu"), share=1),
         Route("opencl-intel", *_opencl("intel", "cpu"), share=1),
         Route("triton-interpreter", launcher("triton", "interpreter"), _no_triton, share=1),

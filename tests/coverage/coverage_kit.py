@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from portkernel.catalog import Case, Entry, Problem
-from portkernel.coverage.model import Cell, Column, Errors, Outcome, Percentage, ProbeResult, Report, Row, Step
+from portkernel.coverage.model import Cell, Column, Errors, Key, Outcome, Percentage, ProbeResult, Report, Row, Step
 from portkernel.coverage.places import Found
 from portkernel.coverage.states import State
 from portkernel.dtypes import float32, int8
@@ -84,6 +84,10 @@ def make_report(*cells: Cell, columns: tuple[Column, ...] = (POCL, SM90), comple
          Percentage("aten-core", "core", "", 1, 193), Percentage("operators", "here", POCL.id, 1, 4)],
         {"cuda": {"why": "no driver", "hint": "a GPU"}},
     )  # fmt: skip
+
+
+def states_of(report: Report) -> dict[Key, State]:
+    return {cell.key: cell.state for cell in report.cells}
 
 
 def _named(row: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from coverage_kit import EVERY_STATE, POCL, SM90, cell, make_report
+from coverage_kit import EVERY_STATE, POCL, SM90, cell, make_report, states_of
 
 from portkernel.coverage import baseline
 from portkernel.coverage.document import to_json
@@ -62,7 +62,7 @@ def test_what_a_run_did_not_reach_is_not_gone() -> None:
 
 def test_both_forms_are_read(tmp_path: Path) -> None:
     report = make_report(*EVERY_STATE)
-    states = baseline.states_of(report)
+    states = states_of(report)
     (tmp_path / "full.json").write_text(to_json(report))
     (tmp_path / "states.json").write_text(baseline.to_baseline(states))
     assert baseline.read(tmp_path / "full.json") == states
@@ -72,7 +72,7 @@ def test_both_forms_are_read(tmp_path: Path) -> None:
 
 
 def test_a_baseline_is_the_same_text_whatever_the_order() -> None:
-    states = baseline.states_of(make_report(*EVERY_STATE))
+    states = states_of(make_report(*EVERY_STATE))
     text = baseline.to_baseline(states)
     assert text == baseline.to_baseline(dict(reversed(states.items())))
     assert json.loads(text)["format"] == baseline.FORMAT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,28 @@ def test_a_real_run_writes_every_file(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_formats_without_a_file_go_to_standard_output(measured: dict[str, Report]) -> None:
     result = CliRunner().invoke(portkernel, ["coverage", "--format", "json"])
     assert result.exit_code == 0 and json.loads(result.stdout)["format"] == "portkernel-coverage-1"
+
+
+def test_the_options_of_a_run_are_recorded_as_they_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[tuple[str, ...]] = []
+
+    def measured(*_: object) -> Report:
+        said.append(COMMAND._given())
+        return make_report(cell(State.NATIVE))
+
+    monkeypatch.setattr(COMMAND, "_measured", measured)
+    run(
+        "--quick",
+        "--fail-on",
+        "wrong",
+        "--fail-on",
+        "regression",
+        "--cell",
+        "add:int8@numpy/numpy",
+        "--summary",
+        os.devnull,
+    )
+    assert said == [("--cell=add:int8@numpy/numpy", "--quick", "--fail-on=wrong", "--fail-on=regression")]
 
 
 def low(report: Report) -> Report:
@@ -118,9 +141,16 @@ def test_an_interrupted_run_exits_with_130(measured: dict[str, Report]) -> None:
         (("--output", "report.docx"), "expected a suffix among"),
         (("--quick", "--full"), "expected --quick or --full"),
         (("--fail-on", "rain"), "rain"),
+        (("--fail-under", "101"), "101"),
+        (("--workers", "0"), "0"),
+        (("--cases", "-1"), "-1"),
+        (("--seconds", "0"), "0"),
+        (("--update", __file__), "expected the markers"),
+        (("--output", "/dev/null/below/report.json"), "expected a file that can be written"),
+        (("--summary", "/dev/null/below/summary.md"), "expected a file that can be written"),
         (("--target", "nobody-has-this"), "nobody-has-this"),
         (("--from", __file__), "--from: expected a report"),
-        (("--from", __file__, "--ops", "add"), "expected no other choice of cells with --from"),
+        (("--from", __file__, "--ops", "add"), "expected nothing beside --from but"),
     ],
 )
 def test_mistakes_exit_with_2(options: tuple[str, ...], says: str) -> None:
@@ -140,6 +170,26 @@ def test_an_unknown_cell_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(COMMAND, "ask", lambda: HERE)
     result = run("--cell", "add:float32@opencl/nowhere")
     assert result.exit_code == 2 and "got add:float32@opencl/nowhere" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--backends", "opencl/nowhere"), "expected a column of this machine, got opencl/nowhere"),
+        (
+            ("--target", "mthreads-s4000", "--cell", "add:int8@musa/x"),
+            "expected a cell of this machine, got add:int8@musa/x",
+        ),
+        (("--target", "mthreads-s4000", "--backends", "cuda"), "expected a route to mthreads-s4000-qy2, got cuda"),
+    ],
+)
+def test_columns_that_are_not_there_are_refused(
+    options: tuple[str, ...], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(COMMAND, "journal_path", lambda: tmp_path / "journal.jsonl")
+    monkeypatch.setattr(COMMAND, "ask", lambda: HERE)
+    result = run("--ops", "add", *options)
+    assert result.exit_code == 2 and says in result.output
 
 
 def test_rows_are_all_operators_and_the_kernels_that_none_reaches() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from pathlib import Path
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import jsonschema
@@ -18,7 +18,7 @@ from portkernel.coverage.outputs import FORMATS, SUFFIX, render
 from portkernel.coverage.outputs import markdown as md
 from portkernel.coverage.outputs.summary import to_summary
 from portkernel.coverage.outputs.terminal import print_report
-from portkernel.coverage.outputs.words import duration
+from portkernel.coverage.outputs.words import duration, plain_table
 from portkernel.coverage.states import State
 
 REPORT = make_report(*EVERY_STATE)
@@ -58,8 +58,6 @@ def test_the_document_is_read_back() -> None:
 
 
 def test_infinite_errors_are_json() -> None:
-    from dataclasses import replace
-
     bad = cell(State.WRONG)
     assert bad.outcome.errors is not None
     bad = replace(bad, outcome=replace(bad.outcome, errors=replace(bad.outcome.errors, of_bound=float("inf"))))
@@ -94,18 +92,18 @@ def test_markdown_says_what_is_covered_and_why_the_rest_is_not() -> None:
     assert "| add[empty] | 1 fallback, 1 wrong |  |" in text
     assert "75.0 % (3 of 4)" in text and "0.5 % (1 of 193)" in text
     assert "**wrong** add[empty]:int8@opencl/pocl: out: error 7 times [its] &lt;bound> & more" in text
+    assert "| cuda | no driver | a GPU |" in text
     compact = md.to_compact(REPORT)
     assert "| float32 | 1 native, 1 fallback | 1 compiled |" in compact and "add" not in compact
 
 
-def test_markdown_goes_between_markers(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{md.BEGIN}\nold\n{md.END}\nafter\n")
-    md.write_between_markers(readme, "new")
-    assert readme.read_text() == f"before\n{md.BEGIN}\n\nnew\n{md.END}\nafter\n"
-    (tmp_path / "none.md").write_text("nothing")
-    with pytest.raises(ValueError, match="expected the markers"):
-        md.write_between_markers(tmp_path / "none.md", "new")
+def test_markdown_goes_between_markers() -> None:
+    begin, end = "<!-- a part: begin -->", "<!-- a part: end -->"
+    page = md.page_with("a part", "new", f"before\n{begin}\nold\n{end}\nafter\n")
+    assert page == f"before\n{begin}\n\nnew\n{end}\nafter\n"
+    for without in ("nothing", begin, f"{end}{begin}"):
+        with pytest.raises(ValueError, match="expected the markers"):
+            md.page_with("a part", "new", without)
 
 
 @pytest.mark.parametrize("details", [False, True])
@@ -122,6 +120,17 @@ def test_terminal(details: bool) -> None:
         assert "1 native 1 emulated 1 degraded" in " ".join(text.split())
 
 
+def test_a_narrow_terminal_breaks_no_word() -> None:
+    columns = [replace(POCL, id=f"opencl/device-{i}") for i in range(6)]
+    cells = [cell(State.NATIVE, "add", dtype, c) for c in columns for dtype in ("float32", "int8")]
+    out = Console(width=72, record=True, file=io.StringIO())
+    print_report(make_report(*cells, columns=tuple(columns)), out)
+    lines = out.export_text().splitlines()
+    assert next(line for line in lines if line.strip().startswith("add")).split() == ["add", *["2N"] * 6]
+    assert any(line.split() == ["operator", *(f"device-{i}" for i in range(6))] for line in lines)
+    assert "N native" in lines
+
+
 def test_summary_names_what_changed() -> None:
     before = {
         ("add", "float32", POCL.id): State.WRONG,
@@ -132,6 +141,12 @@ def test_summary_names_what_changed() -> None:
     assert "1 improved, 1 regressed" in text and "1 gone" in text
     assert "**1 regressed**\n\n* add[empty]:int8@opencl/pocl: native → wrong" in text
     assert "Against" not in to_summary(REPORT, None)
+
+
+def test_a_plain_table_says_what_it_cuts() -> None:
+    rows = [("a", "wide"), ("longer", "x" * 9), ("b", "y" * 5)]
+    assert plain_table(rows, 6) == "a       wide\n------------\nlonger  xxxxx…\nb       yyyyy"
+    assert plain_table(rows).splitlines()[2] == "longer  xxxxxxxxx"
 
 
 def test_formats_have_suffixes() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from coverage_kit import FAKE_WORKER, HERE
 
+from portkernel.coverage import provenance
 from portkernel.coverage.document import schema, to_document
 from portkernel.coverage.journal import Journal
 from portkernel.coverage.model import Row, Step
@@ -32,6 +33,22 @@ def make_run(journal: Journal, rows: list[Row] = ROWS, **options: object) -> Run
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "journal" / "journal.jsonl"
+
+
+@pytest.mark.parametrize("part", ["coverage/judge.py", "catalog.py", "ops/samples/shapes.py"])
+def test_the_harness_is_all_that_asks_and_judges(part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "package"
+    for known in ("coverage/judge.py", "catalog.py", "ops/samples/shapes.py", "ops/calls.py"):
+        (package / known).parent.mkdir(parents=True, exist_ok=True)
+        (package / known).write_text("")
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+    harness = provenance.harness.__wrapped__
+    before = harness()
+    (package / "ops" / "calls.py").write_text("# this asks nothing")
+    assert harness() == before
+    (package / part).write_text("# another question")
+    assert harness() != before
+    assert (Path(provenance.__file__).parents[1] / part).is_file()
 
 
 @pytest.mark.usefixtures("fake_worker")

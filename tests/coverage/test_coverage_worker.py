@@ -12,6 +12,8 @@ import portkernel as pk
 from portkernel.coverage import evidence, judge, trials, worker
 from portkernel.coverage.evidence import Evidence, describe
 from portkernel.coverage.model import Errors
+from portkernel.coverage.peers import PEERS
+from portkernel.coverage.rows import all_rows
 from portkernel.coverage.states import State
 from portkernel.dtypes import bfloat16, float16, float32
 from portkernel.errors import ArgumentDTypeError, NoDeviceError, UnsupportedDTypeError
@@ -166,6 +168,16 @@ def test_merging_keeps_the_case_closest_to_its_bound() -> None:
 
 
 # --- peers --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(PEERS))
+def test_peers_of_kernels_compute_the_same(name: str) -> None:
+    (row,) = (row for row in all_rows() if row.kind == "kernel" and row.name == name)  # no operator reaches it
+    for dtype in row.dtypes:
+        trial = trials.trials(row.kind, row.id, dtype)[0]
+        assert trial.peer_name == "numpy" and trial.peer is not None
+        (want,) = trial.reference().values()
+        np.testing.assert_allclose(np.asarray(trial.peer(), np.float64), want, rtol=0.02)
 
 
 @pytest.mark.parametrize(

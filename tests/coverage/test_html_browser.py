@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coverage_kit import EVERY_STATE, NUMPY, POCL, SM90, cell, make_report
+from coverage_kit import EVERY_STATE, NUMPY, POCL, SM90, cell, make_report, states_of
 from test_html_page import static_report
 
 from portkernel.coverage import baseline
 from portkernel.coverage.model import Report
 from portkernel.coverage.outputs import render
+from portkernel.coverage.percentages import covered
 from portkernel.coverage.states import State
 
 selenium = pytest.importorskip("selenium", reason="no selenium")
@@ -48,7 +49,7 @@ CHANGED = {("add", "float32", POCL.id): State.WRONG, ("matmul[transposed]", "flo
 
 def full() -> Report:
     report = make_report(*CELLS, columns=(NUMPY, POCL, SM90))
-    return replace(report, comparison=baseline.compare({**baseline.states_of(report), **CHANGED}, report))
+    return replace(report, comparison=baseline.compare({**states_of(report), **CHANGED}, report))
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,16 @@ def test_shares_name_their_denominators_and_follow_the_filters(page: Page) -> No
     page.wait(lambda: "Of the 1 that match, of 3 operators of ours" in page.text("#shares"))
     page.chip("dtype", "float32").click()
     assert "Of the 1 that match, of 3 operators of ours: 1 are covered" in page.text("#shares")
+
+
+@pytest.mark.parametrize("place", ["", NUMPY.id, POCL.id, SM90.id])
+def test_the_page_counts_as_the_report_does(page: Page, tmp_path: Path, place: str) -> None:
+    report = make_report(
+        *CELLS, cell(State.EMITTED, "softmax", "int8", SM90), cell(State.COMPILED, "matmul", column=SM90),
+        columns=(NUMPY, POCL, SM90),
+    )  # fmt: skip
+    write(page.driver, tmp_path, report).go(f"#device={place}" if place else "")
+    assert page.text("#shares .big").startswith(f"{len(covered(report.rows, report.cells, place))} of 3")
 
 
 def test_a_filter_is_clicked(page: Page) -> None:
@@ -316,6 +327,16 @@ def test_a_phone(page: Page) -> None:
         "const b = document.getElementById('panel').getBoundingClientRect(); return [b.left, b.right, b.bottom, b.top]"
     )
     assert box[:3] == [0, 390, 800] and box[3] > 150
+
+
+def test_the_ends_of_names_can_be_read_on_a_phone(page: Page, tmp_path: Path) -> None:
+    names = [f"conv_transpose{rank}d" for rank in (1, 2, 3)]
+    size = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    write(page.driver, tmp_path, make_report(*(cell(State.NATIVE, name) for name in names)))
+    assert page.names() == names
+    cut = "(e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight"
+    assert not page.script(f"return [...document.querySelectorAll('#table tbody th span')].filter({cut}).length")
 
 
 def test_a_static_report(page: Page, tmp_path: Path) -> None:

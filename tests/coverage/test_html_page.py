@@ -112,6 +112,19 @@ def test_probes_that_found_the_same_are_one_line() -> None:
     assert "float64 cold as declared" in text and "float64 warm executed as float32" in text
 
 
+def test_probes_that_found_nothing_are_folded() -> None:
+    (probe,) = REPORT.probes
+    bad, failed = replace(probe, executed="float32"), replace(probe, executed="", reason="no float64")
+    for found, said, is_open in (
+        (probe, "1 probes on 1 places: none found", False),
+        (bad, "1 probes on 1 places: 1 found", True),
+        (failed, "1 probes on 1 places: none found", True),
+    ):
+        page = render(replace(REPORT, probes=[found]), "html")
+        section = page.partition('id="probes"')[2].partition("</section>")[0]
+        assert said in section and ("<details open>" in section) == is_open
+
+
 def test_a_static_report_says_that_nothing_ran() -> None:
     text = text_of(render(static_report(), "html"))
     assert "Nothing ran for this report." in text and "States are at most compiled" in text and "some-chip" in text

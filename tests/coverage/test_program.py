@@ -13,7 +13,7 @@ import portkernel as pk
 from portkernel.cli.coverage import coverage
 from portkernel.coverage.program import Call, Program, advice, as_json, as_text, examine, routes_to
 from portkernel.coverage.states import State
-from portkernel.errors import ArgumentError, UnknownTargetError
+from portkernel.errors import ArgumentError, UnknownBackendError, UnknownTargetError
 
 FACTORY = """
 import torch
@@ -90,8 +90,11 @@ def test_a_target_has_its_own_routes(onnx_file: Path) -> None:
     assert "cuda" not in routes_to("amd-mi300x")
     states = {s for c in program.calls for b, (s, _) in c.states.items() if b != "numpy"}
     assert states == {State.EMITTED, State.UNSUPPORTED}  # nothing ran there, and one operator is missing
-    with pytest.raises(UnknownTargetError):
-        examine(str(onnx_file), {}, target="no-such-chip")
+    for named in ((), ("cuda",)):
+        with pytest.raises(UnknownTargetError):
+            examine(str(onnx_file), {}, named, target="no-such-chip")
+    with pytest.raises(UnknownBackendError):
+        examine(str(onnx_file), {}, ("vulkan",))
 
 
 def test_a_module_and_an_exported_program(factory: str, tmp_path: Path) -> None:
@@ -149,3 +152,18 @@ def test_the_command(onnx_file: Path) -> None:
     assert found["shares"]["cuda"]["calls"] == 4
     assert found["calls"][0]["inputs"][0] == "float32[2, 5]"
     assert CliRunner().invoke(coverage, ["--model", str(onnx_file), "--dim", "n"]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--ops", "add"), "nothing beside --model but --dim"),
+        (("--baseline", __file__), "nothing beside --model but --dim"),
+        (("--scan", "."), "nothing beside --model but --dim"),
+        (("--format", "csv"), "expected JSON or plain text"),
+        (("--output", "program.html"), "expected JSON or plain text"),
+    ],
+)
+def test_options_that_a_program_does_not_take(options: tuple[str, ...], says: str) -> None:
+    result = CliRunner().invoke(coverage, ["--model", "never_read.onnx", *options])
+    assert result.exit_code == 2 and says in result.output

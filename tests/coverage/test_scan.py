@@ -112,6 +112,9 @@ def test_counts_have_denominators(tree: Path) -> None:
 
 
 def test_one_file_and_none(tree: Path) -> None:
+    assert as_text(scan(tree)).startswith("kernel at")
+    (tree / "package" / "empty.py").write_text("")
+    assert as_text(scan(tree / "package" / "empty.py")).startswith("0 kernels in 1 files.")
     assert len(scan(tree / "package" / "tiles.py").kernels) == 2
     with pytest.raises(ArgumentError, match="path"):
         scan(tree / "missing")
@@ -140,4 +143,4 @@ def test_the_command(tree: Path) -> None:
     assert json.loads((tree / "out.json").read_text())["counts"]["kernels"] == 5
     both = CliRunner().invoke(coverage, ["--scan", str(tree), "--model", "x.onnx"])
     assert both.exit_code == 2
-    assert "--model or --scan" in both.output
+    assert "expected nothing beside --model but" in both.output and "got --scan=" in both.output

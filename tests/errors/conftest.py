@@ -36,3 +36,20 @@ def assert_kernel_error() -> Check:
         return caught.value
 
     return check
+
+
+@pytest.fixture
+def assert_expression_error(assert_kernel_error: Check) -> Check:
+    def check(
+        expression: str,
+        error: type[errors.PortkernelError],
+        match: str,
+        types: Types = XON,
+        scope: Mapping[str, object] | None = None,
+    ) -> errors.PortkernelError:
+        """The same of a kernel over arguments of ``types`` that computes ``expression``; ``scope`` are its globals."""
+        text = f"def kernel({', '.join(types)}):\n    m = n * 2\n    q = {expression}\n"
+        fn = kernel_from_source(text, "kernel", dict(scope or {}))
+        return assert_kernel_error(fn, error, match, f"q = {expression}", types)
+
+    return check

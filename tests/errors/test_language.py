@@ -182,11 +182,9 @@ MATRIX: Types = {"x": array(2), "out": array(2), "n": N, "h": array(2, d.float16
     ],
 )
 def test_wrong_shape_or_dtype(
-    line: str, error: type[errors.KernelError], match: str, assert_kernel_error: Check
+    line: str, error: type[errors.KernelError], match: str, assert_expression_error: Check
 ) -> None:
-    text = f"def kernel(x, out, n, h, i):\n    m = n * 2\n    q = {line}\n"
-    fn = kernel_from_source(text, "kernel", {"d": d})
-    assert_kernel_error(fn, error, match, f"q = {line}", MATRIX)
+    assert_expression_error(line, error, match, MATRIX, {"d": d})
 
 
 def test_error_points_at_the_operator(assert_kernel_error: Check) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from types import FunctionType
 
@@ -11,7 +12,7 @@ from lowering import Check, array
 
 from portkernel import errors
 from portkernel import lang as pk
-from portkernel.frontend import KernelFn, kernel_from_source
+from portkernel.frontend import KernelFn
 
 # --- loops and branches --------------------------------------------------------------------------------------
 
@@ -186,9 +187,8 @@ TABLE = np.arange(4)
         ("pk.static_assert(n > 0)", "static_assert"),
     ],
 )
-def test_run_time_value_where_a_constant_is_needed(line: str, match: str, assert_kernel_error: Check) -> None:
-    fn = kernel_from_source(f"def kernel(x, out, n):\n    q = {line}\n", "kernel", {"helper": helper, "TABLE": TABLE})
-    assert_kernel_error(fn, errors.NotConstantError, match, f"q = {line}")
+def test_run_time_value_where_a_constant_is_needed(line: str, match: str, assert_expression_error: Check) -> None:
+    assert_expression_error(line, errors.NotConstantError, match, scope={"helper": helper, "TABLE": TABLE})
 
 
 # --- calls ---------------------------------------------------------------------------------------------------
@@ -213,13 +213,8 @@ def test_run_time_value_where_a_constant_is_needed(line: str, match: str, assert
         ("sqrt(n)", "expected compile-time constants, got a run-time int32"),
     ],
 )
-def test_wrong_call(line: str, match: str, assert_kernel_error: Check) -> None:
-    import math
-
-    fn = kernel_from_source(
-        f"def kernel(x, out, n):\n    q = {line}\n", "kernel", {"helper": helper, "sqrt": math.sqrt}
-    )
-    assert_kernel_error(fn, errors.CallError, match, f"q = {line}")
+def test_wrong_call(line: str, match: str, assert_expression_error: Check) -> None:
+    assert_expression_error(line, errors.CallError, match, scope={"helper": helper, "sqrt": math.sqrt})
 
 
 def test_constant_parameter_of_a_nested_function(assert_kernel_error: Check) -> None:
@@ -309,8 +304,8 @@ def test_constant_assertions(assert_kernel_error: Check) -> None:
 
 
 @pytest.mark.parametrize("line", ["1 // 0", "(1, 2)[5]", "'a' + 1", "[].pop()", "a, b = (1, 2, 3)"])
-def test_what_python_raises_is_the_users_mistake(line: str, assert_kernel_error: Check) -> None:
-    assert_kernel_error(f"def kernel(x, out, n):\n    q = {line}\n", errors.KernelError, "expected", line)
+def test_what_python_raises_is_the_users_mistake(line: str, assert_expression_error: Check) -> None:
+    assert_expression_error(line, errors.KernelError, "expected")
 
 
 def test_the_traceback_spares_the_user_the_interpreter(assert_kernel_error: Check) -> None:
@@ -327,10 +322,9 @@ def test_no_source() -> None:
         KernelFn(fn).lower({"x": array(1)}, {})
 
 
-def test_internal_defects_are_reported_as_such(monkeypatch: pytest.MonkeyPatch, assert_kernel_error: Check) -> None:
+def test_internal_defects_are_reported_as_such(assert_expression_error: Check) -> None:
     def broken(x):
         raise ZeroDivisionError("a defect")
 
     broken.__pk_operator__ = True  # type: ignore[attr-defined]
-    fn = kernel_from_source("def kernel(x, out, n):\n    q = broken(n)\n", "kernel", {"broken": broken})
-    assert_kernel_error(fn, errors.InternalError, "ZeroDivisionError: a defect", "q = broken(n)")
+    assert_expression_error("broken(n)", errors.InternalError, "ZeroDivisionError: a defect", scope={"broken": broken})

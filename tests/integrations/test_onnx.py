@@ -13,13 +13,19 @@ import numpy as np
 import pytest
 
 import portkernel as pk
-from portkernel.errors import ArgumentError, NoDeviceError, UncoveredOperatorError
+from portkernel.errors import (
+    ArgumentDTypeError,
+    ArgumentError,
+    ArgumentShapeError,
+    NoDeviceError,
+    UncoveredOperatorError,
+)
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 pytest.importorskip("onnx.backend.test", reason="onnx came without its tests")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from portkernel.integrations.onnx import Backend, is_compatible, prepare, run_node, uncovered  # noqa: E402
+from portkernel.integrations.onnx import Backend, is_compatible, prepare, run_node, serving, uncovered  # noqa: E402
 from portkernel.integrations.onnx.cases import PASSED, Outcome, node_cases, operator_of, run_case, table  # noqa: E402
 
 COUNTS = Path(__file__).with_name("onnx_counts.json")
@@ -46,21 +52,30 @@ def selected() -> list[Any]:
 
 
 def test_no_operator_passes_fewer_node_cases_than_before() -> None:
-    """On the NumPy route, which compiles nothing; every case on OpenCL: ``python -m portkernel.integrations.onnx.cases``."""
+    """On the NumPy route, which compiles nothing; every case on OpenCL: ``python -m portkernel.integrations.onnx.cases``.
+
+    What they call is what ``serving()`` says that they call.
+    """
     passed: Counter[str] = Counter()
     failed = []
+    unsaid = set()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for case in selected():
+            pk.reset_stats()
             state, detail = run_case(case, "numpy")
             if state in PASSED:
                 passed[operator_of(case)] += 1
+                called = {operator for operator, _, _ in pk.stats().operators}
+                unsaid |= {(o, operator_of(case)) for o in called if operator_of(case) not in serving().get(o, ())}
             else:
                 failed.append(f"{case.name}: {state}: {detail}")
     before = json.loads(COUNTS.read_text(encoding="utf-8"))
     fewer = {name: (passed[name], n) for name, n in before.items() if passed[name] < n}
     assert not fewer, "\n".join(failed)
     assert sum(before.values()) > 300
+    assert not unsaid
+    assert set(serving()) <= set(pk.ops.operators())
 
 
 # --- shapes that do not fit one tile ------------------------------------------------------------------------
@@ -165,6 +180,83 @@ def test_the_remainder_of_c() -> None:
     ):
         (got,) = run_node(helper.make_node("Mod", ["x", "y"], ["z"], fmod=1), [x, y], backend="numpy")
         assert np.array_equal(got, np.fmod(x, y))
+
+
+@pytest.mark.parametrize(("op", "attributes", "message"), [
+    ("Conv", {"auto_pad": "SAME"}, "auto_pad: expected NOTSET, VALID, SAME_UPPER, SAME_LOWER, got 'SAME'"),
+    ("Conv", {"kernel_shape": [3, 5]}, r"kernel_shape: expected \[3, 3\] as w has, got \[3, 5\]"),
+    ("Conv", {"pads": [1, 1]}, r"pads: expected 4 numbers, got \[1, 1\]"),
+    ("ConvTranspose", {"strides": [2]}, r"strides: expected 2 numbers, got \[2\]"),
+])  # fmt: skip
+def test_attributes_that_have_no_meaning(op: str, attributes: dict[str, Any], message: str) -> None:
+    node = helper.make_node(op, ["x", "w"], ["y"], **attributes)
+    with pytest.raises((ArgumentError, ArgumentShapeError), match=message):
+        run_node(node, [draw(1, 3, 7, 7), draw(3, 3, 3, 3)], backend="numpy")
+
+
+X = np.arange(6, dtype=np.float32).reshape(2, 3)
+
+
+@pytest.mark.parametrize(("op", "attributes", "inputs", "message"), [
+    ("Resize", {"mode": "trilinear"}, [X[None, None], None, None, np.asarray([1, 1, 4, 6])], "mode: expected nearest, linear, cubic"),
+    ("Resize", {}, [X[None, None]], "scales: expected scales or sizes, got neither"),
+    ("GridSample", {"padding_mode": "wrap"}, [X[None, None], np.zeros((1, 2, 2, 2), np.float32)], "padding_mode: expected zeros"),
+    ("ScatterND", {"reduction": "mean"}, [X, np.asarray([[1, 0]]), X[0, :1]], "reduction: expected none, add, mul"),
+    ("DepthToSpace", {"blocksize": 2, "mode": "RCD"}, [np.zeros((1, 4, 2, 2), np.float32)], "mode: expected DCR, CRD"),
+    ("BitShift", {"direction": "UP"}, [np.ones(2, np.uint8), np.ones(2, np.uint8)], "direction: expected LEFT, RIGHT"),
+    ("Split", {"axis": 1}, [X, np.asarray([1, 1])], r"split: expected parts of 3 elements, got \[1, 1\]"),
+    ("Reshape", {}, [X, np.asarray([4, 2])], "Reshape: expected shapes and axes that fit"),
+    ("SequenceAt", {}, [[X, X], np.asarray(2)], "position: expected -2 to 1, got 2"),
+    ("SequenceInsert", {}, [[X], X, np.asarray(3)], "position: expected -1 to 1, got 3"),
+    ("LSTM", {"hidden_size": 1, "direction": "bidirectional"}, [X[None], np.zeros((1, 4, 3), np.float32), np.zeros((1, 4, 1), np.float32)],
+     "W: expected weights for direction 'bidirectional'"),
+    ("Relu", {"alpha": 1.0}, [X], "nodes that ONNX allows, got one that is not: Unrecognized attribute: alpha"),
+    ("Add", {}, [X], "nodes that ONNX allows, got one that is not: .* input size 1"),
+])  # fmt: skip
+def test_a_node_that_makes_no_sense(op: str, attributes: dict[str, Any], inputs: list[Any], message: str) -> None:
+    names = ["" if x is None else f"x{i}" for i, x in enumerate(inputs)]
+    with pytest.raises((ArgumentError, ArgumentShapeError), match=message):
+        run_node(helper.make_node(op, names, ["y"], **attributes), inputs, backend="numpy")
+
+
+def test_a_rounding_that_is_not_there_is_refused() -> None:
+    node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT8E8M0, round_mode="down")
+    with pytest.raises(UncoveredOperatorError, match="round_mode: expected 'up', got 'down'"):
+        run_node(node, [X], backend="numpy")
+
+
+@pytest.mark.parametrize("op", ["Gather", "GatherElements", "GatherND", "ScatterND"])
+def test_an_index_outside_its_axis_is_an_error(op: str) -> None:
+    """Also where a place in the next row would be there."""
+    inputs = [X, np.asarray([[0, 4]])] if op.endswith("ND") else [X.T, np.asarray([[4]])]
+    inputs += [X[0, :1]] if op == "ScatterND" else []
+    names = [f"x{i}" for i in range(len(inputs))]
+    with pytest.raises(pk.errors.DeviceAssertionError, match="an index outside the axis"):
+        run_node(helper.make_node(op, names, ["y"]), inputs, backend="numpy")
+
+
+def test_inputs_that_are_not_the_models() -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])], "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
+        [onnx.ValueInfoProto(name="y")],
+    )  # fmt: skip
+    rep = prepare(helper.make_model(graph), backend="numpy")
+    for given, error, message in (
+        ([X.astype(np.float64)], ArgumentDTypeError, "x: expected float32, got float64"),
+        ([X[0]], ArgumentShapeError, r"x: expected shape \(N, 3\), got \(3,\)"),
+        ([X.T], ArgumentShapeError, r"x: expected shape \(N, 3\), got \(3, 2\)"),
+        ([X, X], ArgumentError, "expected at most 1, got 2"),
+        ({"x": X, "z": X}, ArgumentError, "expected x, got z"),
+    ):
+        with pytest.raises(error, match=message):
+            rep.run(given)
+    assert np.array_equal(rep.run(X[:1])[0], X[:1])
+    for broken in (b"no model", "no such file.onnx"):
+        with pytest.raises(ArgumentError, match="model: expected a ModelProto, a file of one or its bytes"):
+            prepare(broken)
+    graph.node[0].input[0] = "q"
+    with pytest.raises(ArgumentError, match="expected a value 'q' before the node that reads it"):
+        prepare(helper.make_model(graph), backend="numpy").run([X])
 
 
 def test_what_is_not_covered_is_refused_or_falls_back_where_allowed() -> None:

@@ -174,6 +174,15 @@ def test_a_fallback_is_counted_and_right() -> None:
     assert pk.stats().launches == {}
 
 
+def test_equal_compares_with_our_kernels() -> None:
+    x = torch.arange(6.0).view(2, 3)
+    pk.reset_stats()
+    with pk.use(backend="numpy"), dispatch(strict=True):
+        assert torch.equal(x, x.clone()) and not torch.equal(x, x + 1) and not torch.equal(x, x[:1])
+        assert torch.equal(x[:0], x[:0])
+    assert {"equal", "all"} <= {operator for operator, _, _ in pk.stats().operators}
+
+
 def test_views_launch_nothing_and_share_memory() -> None:
     x = torch.arange(12.0).view(3, 4)
     pk.reset_stats()
@@ -247,6 +256,19 @@ def test_divisions_round_as_pytorchs(function: Any) -> None:
         with pk.use(backend="numpy"), dispatch(strict=True):
             found = function(*pair)
         torch.testing.assert_close(found, function(*pair), rtol=1e-6, atol=0, equal_nan=True)
+
+
+@pytest.mark.parametrize("call", [
+    lambda x, i: x[torch.tensor([0]), i], lambda x, i: x.index_put((torch.tensor([0]), i), torch.ones(1), accumulate=True),
+    lambda x, i: x.scatter_add(1, i[None], torch.ones(1, 1)), lambda x, i: x.scatter(1, i.expand(2, 1), 1.0),
+    lambda x, i: x.gather(1, i[None]), lambda x, i: x.index_select(1, i),
+], ids=["index", "index_put", "scatter_add", "scatter", "gather", "index_select"])  # fmt: skip
+def test_an_index_outside_its_axis_is_an_error(call: Any) -> None:
+    """Also where a place in the next row would be there."""
+    with pk.use(backend="numpy"), dispatch(strict=True):
+        call(torch.zeros(2, 3), torch.tensor([2]))
+        with pytest.raises(pk.errors.DeviceAssertionError, match="an index outside the axis"):
+            call(torch.zeros(2, 3), torch.tensor([4]))
 
 
 def test_dropout_takes_its_numbers_from_pytorch() -> None:

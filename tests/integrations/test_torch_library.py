@@ -54,9 +54,12 @@ class Calls(TorchDispatchMode):  # type: ignore[misc]
         return func(*args, **(kwargs or {}))
 
 
+def _each(found: Any) -> tuple[Any, ...]:
+    return tuple(found) if isinstance(found, (tuple, list)) else (found,)
+
+
 def _back(found: Any) -> None:
-    results = found if isinstance(found, tuple) else (found,)
-    sum(t.sum() for t in results if t.requires_grad).backward()
+    sum(t.sum() for t in _each(found) if t.requires_grad).backward()
 
 
 @cache
@@ -79,15 +82,46 @@ def test_opcheck(name: str) -> None:
     )
 
 
+def _call(name: str, i: int) -> tuple[Any, tuple[Any, ...]]:
+    """A function of tensors and numbers, and a sample of them."""
+    given = arguments(name, i)
+    if not isinstance(given[0], list):
+        return CUSTOM[name].op, given
+    return lambda *arrays: CUSTOM[name].op(list(arrays), *given[1:]), tuple(given[0])
+
+
 @pytest.mark.parametrize(("name", "i"), list(cases()))
 def test_gradcheck(name: str, i: int) -> None:
-    given = arguments(name, i)
-    function = CUSTOM[name].op
-    if name == "concatenate":
-        given, rest = tuple(given[0]), given[1:]
-        function = lambda *arrays: CUSTOM[name].op(list(arrays), *rest)  # noqa: E731
+    function, given = _call(name, i)
     large = max(a.numel() for a in given if isinstance(a, torch.Tensor)) > 24  # then along random directions
     assert torch.autograd.gradcheck(function, given, nondet_tol=0.0, fast_mode=large)
+
+
+ONCE = frozenset({"scaled_dot_product_attention"})
+"""Operators whose gradient is not differentiated."""
+
+
+@pytest.mark.parametrize(("name", "i"), [(name, i) for name, i in cases() if name not in ONCE])
+def test_gradgradcheck(name: str, i: int) -> None:
+    function, given = _call(name, i)
+
+    def floats(*args: Any) -> tuple[Any, ...]:
+        # times one: a result that is an argument itself would not count
+        return tuple(t * 1.0 for t in _each(function(*args)) if t.is_floating_point())
+
+    assert torch.autograd.gradgradcheck(floats, given, nondet_tol=0.0, fast_mode=True)
+
+
+@pytest.mark.parametrize("name", ["tanh", "gelu", "softmax", "layer_norm"])
+def test_third_derivatives(name: str) -> None:
+    function, given = _call(name, 0)
+
+    def first(x: Any, *rest: Any) -> Any:
+        y = function(x, *rest)
+        weights = torch.linspace(-1, 1, y.numel()).double().view(y.shape)
+        return torch.autograd.grad((y * weights).sum(), x, create_graph=True)[0]
+
+    assert torch.autograd.gradgradcheck(first, given, fast_mode=True)
 
 
 def test_no_gradient_is_lost() -> None:

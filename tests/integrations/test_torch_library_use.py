@@ -10,12 +10,13 @@ import pytest
 
 import portkernel as pk
 from portkernel.errors import ArgumentError, ArgumentTypeError, FallbackError, GradientError, NoDeviceError
+from portkernel.ops.gradients import differentiated
 from portkernel.runtime import driver as drivers
 
 torch = pytest.importorskip("torch")
 from torch.nn import functional as F  # noqa: E402
 
-import portkernel.integrations.torch  # noqa: E402  # it defines torch.ops.portkernel
+from portkernel.integrations.torch.library import CUSTOM  # noqa: E402
 
 ops: Any = torch.ops.portkernel
 EPS = 2.0**-23
@@ -36,6 +37,7 @@ VALUES: dict[str, tuple[Callable[..., Any], Callable[..., Any], tuple[Any, ...],
     "linear": (ops.linear, F.linear, (draw(3, 33, 70), draw(65, 70), draw(65)), 70),
     "conv1d": (ops.conv1d, F.conv1d, (draw(2, 6, 37), draw(9, 2, 5), draw(9), 2, 2, 1, 3), 10),
     "conv2d": (ops.conv2d, F.conv2d, (draw(2, 5, 17, 19), draw(33, 5, 3, 3), draw(33), 1, 1), 45),
+    "conv2d, same": (ops.conv2d, F.conv2d, (draw(2, 5, 17, 19), draw(7, 5, 4, 3), draw(7), 1, "same", (1, 3)), 60),
     "conv_transpose2d": (ops.conv_transpose2d, F.conv_transpose2d, (draw(1, 5, 7, 5), draw(5, 6, 3, 3), draw(6), 2, 1), 45),
     "attention": (ops.scaled_dot_product_attention, F.scaled_dot_product_attention,
                   (draw(1, 2, 65, 32) / 3, draw(1, 2, 67, 32) / 3, draw(1, 2, 67, 33)), 100),
@@ -63,6 +65,7 @@ COMPILED = frozenset(["matmul", "linear", "conv2d", "attention", "softmax", "lay
 """Those that are tried where the tensors lie, compiled; the others on the reference."""
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch says that it copies
 @pytest.mark.parametrize("name", VALUES)
 def test_values_and_gradients_are_as_exact_as_pytorchs(name: str) -> None:
     """Error against float64 at most four times PyTorch's own, or 8·eps·K times the scale of the result."""
@@ -115,25 +118,12 @@ def test_integers_are_promoted_as_pytorchs_are(on_the_reference: None) -> None:
 # --- gradients ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("function", [
-    ops.linear, lambda x, w: ops.matmul(x, w.t()), lambda x, w: ops.exp(ops.multiply(x, x)),
-    lambda x, w: ops.conv1d(x.view(1, 2, 4)[:, :, :3], w.view(2, 2, 2)), lambda x, w: ops.logsumexp(x, [1]),
-    lambda x, w: ops.avg_pool1d(x.unsqueeze(0), 2), lambda x, w: ops.max_pool1d(ops.multiply(x, x).unsqueeze(0), 2),
-])  # fmt: skip
-def test_second_derivatives(function: Callable[..., Any]) -> None:
-    torch.manual_seed(0)
-    given = (torch.randn(2, 4).double().requires_grad_(), torch.randn(2, 4).double().requires_grad_())
-    with pk.use(backend="numpy"):
-        assert torch.autograd.gradgradcheck(lambda x, w: function(x, w) * 1.0, given, fast_mode=True)
-
-
-@pytest.mark.parametrize("function", [ops.softmax, ops.gelu, lambda x: ops.layer_norm(x, [4])])
-def test_a_second_derivative_that_is_not_there_is_refused(function: Callable[..., Any]) -> None:
-    x = torch.randn(2, 4, requires_grad=True)
-    with pk.use(backend="numpy"):
-        (first,) = torch.autograd.grad((function(x) ** 2).sum(), x, create_graph=True)
-        with pytest.raises(GradientError, match=r"_gradient\(\): expected no gradient .* second derivative"):
-            first.sum().backward()
+def test_a_second_derivative_that_is_not_there_is_refused(on_the_reference: None) -> None:
+    x = torch.randn(1, 1, 2, 4, requires_grad=True)
+    (first,) = torch.autograd.grad((ops.scaled_dot_product_attention(x, x, x) ** 2).sum(), x, create_graph=True)
+    with pytest.raises(GradientError, match=r"_backward\(\): expected no gradient .* second derivative") as raised:
+        first.sum().backward()
+    assert "matmul and softmax" in raised.value.hint
 
 
 def test_the_gradient_of_a_mask_alone_launches_no_other(on_the_reference: None) -> None:
@@ -152,17 +142,61 @@ def test_the_gradient_of_a_mask_alone_launches_no_other(on_the_reference: None) 
 def test_what_has_no_gradient_says_so() -> None:
     x = torch.rand(2, 4, requires_grad=True)
     with pk.use(backend="numpy"):
-        with pytest.raises(GradientError, match=r"cumprod\(\)"):
-            ops.cumprod(x, 1).sum().backward()
+        with pytest.raises(GradientError, match=r"pad\(\): mode"):
+            ops.pad(x, [1, 1, 1, 1], "edge").sum().backward()
         with pytest.raises(ArgumentError, match="dropout_p: expected 0"):
             ops.scaled_dot_product_attention(x, x, x, None, 0.5)
         assert not ops.greater(x, x).requires_grad and not ops.argmax(x).requires_grad
 
 
-def test_the_plain_operator_names_this_one() -> None:
-    with pytest.raises(ArgumentTypeError, match="requires it") as raised:
-        pk.ops.softmax(torch.ones(2, 4, requires_grad=True))
-    assert "torch.ops.portkernel.softmax" in raised.value.hint
+@pytest.mark.parametrize(("padding", "stride", "message"), [
+    ("full", 1, "expected 'same', 'valid' or numbers, got 'full'"),
+    ("same", 2, "expected numbers with a stride above 1, got 'same'"),
+])  # fmt: skip
+def test_a_padding_that_has_no_meaning(padding: str, stride: int, message: str) -> None:
+    x, w = torch.rand(1, 2, 5, 5), torch.rand(3, 2, 3, 3)
+    with pk.use(backend="numpy"), pytest.raises(ArgumentError, match=rf"conv2d\(\): padding: {message}"):
+        ops.conv2d(x, w, stride=stride, padding=padding)
+    assert torch.equal(ops.conv2d(x, w, padding="valid"), ops.conv2d(x, w))
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda x: ops.exp(x.to(torch.complex64)), r"exp\(\): expected real numbers of at most 64 bits, got complex64"),
+    (lambda x: ops.astype(x, torch.complex64), r"astype\(\): expected real numbers .* got complex64"),
+    (lambda x: ops.stack([x, x[:1]]), r"stack\(\): arrays\[1\]: expected shape \(2, 3\) .* got \(1, 3\)"),
+    (lambda x: ops.stack([]), r"stack\(\): arrays: expected at least one array"),
+    (lambda x: ops.split(x, 2, 1), r"split\(\): .* expected a number that divides 3 elements along axis 1, got 2"),
+    (lambda x: ops.take(x, torch.tensor([0]), 5), r"axis: expected -2 to 1, got 5"),
+    (lambda x: ops.take(x, torch.tensor([7]), 1), r"an index outside the axis"),
+])  # fmt: skip
+def test_arguments_that_make_no_sense(on_the_reference: None, call: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(pk.PortkernelError, match=message):
+        call(torch.rand(2, 3))
+
+
+def test_the_plain_operator_names_what_is_differentiated() -> None:
+    x = torch.ones(2, 4, requires_grad=True)
+    for call, name in (
+        (lambda: pk.ops.softmax(x), "torch.ops.portkernel.softmax,"),
+        (lambda: pk.ops.max_pool(x, 2), "torch.ops.portkernel.max_pool2d or"),
+        (lambda: pk.ops.transpose(x), "torch.permute,"),
+        (lambda: pk.ops.det(x), "it has no gradient: pass x.detach()"),
+        (lambda: pk.ops.elementwise(lambda t: t + 1, x), "it has no gradient: pass x.detach()"),
+    ):
+        with pytest.raises(ArgumentTypeError, match="requires it") as raised:
+            call()
+        assert name in raised.value.hint
+
+
+def test_what_is_named_is_there() -> None:
+    """Each operator of the package as something that PyTorch differentiates, or as nothing."""
+    for name in pk.ops.operators():
+        for words in filter(None, differentiated(name).split(" or ")):
+            found: Any = torch
+            for part in words.split(".")[1:]:
+                found = getattr(found, part)
+            assert callable(found)
+        assert differentiated(name) != "" or name not in CUSTOM
 
 
 # --- autocast -----------------------------------------------------------------------------------------------
@@ -176,6 +210,7 @@ def test_autocast(dtype: Any) -> None:
         for found in (ops.matmul(x, x), ops.linear(x, x, x[0]), ops.scaled_dot_product_attention(x, x, x)):
             assert found.dtype == dtype
         y = ops.conv2d(image, weight)
+        assert ops.conv2d(image, weight, padding="same").dtype == dtype
         for found in (ops.softmax(low), ops.layer_norm(low, [4]), ops.sum(low), ops.exp(low), ops.logsumexp(low, [1])):
             assert found.dtype == torch.float32
         assert ops.relu(low).dtype == dtype and ops.add(low, x).dtype == torch.float32

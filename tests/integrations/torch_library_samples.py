@@ -39,7 +39,7 @@ SMOOTH = (
 POSITIVE = "log log2 log10 log1p sqrt rsqrt reciprocal"
 INSIDE = "arcsin arccos arctanh tan"
 STEPS = "sign floor ceil trunc round"
-PAIRS = "add subtract multiply divide maximum minimum remainder arctan2"
+PAIRS = "add subtract multiply divide maximum minimum remainder floor_divide arctan2"
 SIDES = {1: (6,), 2: (6, 5), 3: (3, 3, 4)}
 """Spatial axes of what is pooled."""
 
@@ -76,9 +76,9 @@ WITHOUT_GRADIENT: dict[str, tuple[Callable[[], Arguments], ...]] = {
         (lambda: (index(9, 3, 4), index(3, 4)),),
     ),
     **dict.fromkeys(("any", "all"), (lambda: (draw(3, 4) > 0, 1), lambda: (draw(3, 4), None, True))),
+    "count_nonzero": (lambda: (draw(3, 4).round(), [0], True), lambda: (draw(3, 4).round(),)),
     **dict.fromkeys(("argmax", "argmin"), (lambda: (draw(3, 4), 1), lambda: (draw(3, 4),))),
     "argsort": (lambda: (draw(3, 5), 0, True),),
-    "cumprod": (lambda: (draw(3, 5), 1),),
     "move_": (lambda: (draw(4), draw(4), 0.25),),
 }
 """Operators that PyTorch does not differentiate either, or that refuse it."""
@@ -97,6 +97,9 @@ DIFFERENTIABLE: dict[str, tuple[Callable[[], Arguments], ...]] = {
     "conv1d": (lambda: (draw(2, 4, 7), draw(6, 2, 3), draw(6), 2, 1, 1, 2), lambda: (draw(4, 7), draw(6, 4, 3), draw(6))),
     "conv2d": (lambda: (strided(1, 2, 5, 6), draw(3, 2, 3, 2), draw(3), 1, 1), lambda: (draw(1, 4, 6, 7), draw(4, 1, 2, 3), None, [2, 1], [0, 1], 2, 4)),
     "conv3d": (lambda: (draw(1, 2, 3, 4, 4), draw(2, 2, 2, 3, 2), draw(2), 1, 1),),
+    "conv1d.padding": (lambda: (draw(1, 4, 5), draw(2, 2, 4), draw(2), 1, "same", 3, 2), lambda: (draw(4, 7), draw(2, 4, 3), None, 2)),
+    "conv2d.padding": (lambda: (draw(1, 2, 4, 5), draw(2, 2, 3, 2), draw(2), 1, "same"), lambda: (draw(1, 2, 4, 5), draw(2, 2, 3, 5), None, 1, "same")),
+    "conv3d.padding": (lambda: (draw(2, 3, 3, 3), draw(1, 2, 2, 1, 3), None, 1, "same", [2, 1, 1]),),
     "conv_transpose1d": (lambda: (draw(2, 4, 4), draw(4, 2, 3), draw(4), 2, 1, 1, 2),),
     "conv_transpose2d": (lambda: (draw(1, 2, 3, 4), draw(2, 3, 3, 2), draw(3), 2, 1, [1, 0], 1, [1, 2]),),
     "conv_transpose3d": (lambda: (draw(1, 2, 2, 3, 2), draw(2, 1, 2, 2, 2), draw(1)),),
@@ -119,6 +122,7 @@ DIFFERENTIABLE: dict[str, tuple[Callable[[], Arguments], ...]] = {
     "norm": (lambda: (draw(3, 4),), lambda: (draw(3, 4), 1.0, [1])),
     "var": (lambda: (draw(3, 4), [1]), lambda: (draw(3, 4), None, 1.0, True)), "std": (lambda: (draw(3, 4), [0], 1.0),),
     "cumsum": (lambda: (strided(3, 5), -1), lambda: (draw(3, 5), 0)),
+    "cumprod": (lambda: (strided(3, 5), -1), lambda: (torch.tensor([[2.0, 0.0, 3.0, 0.0], [0.0, 1.0, 2.0, 3.0]]).double(), 1)),
     "sort": (lambda: (draw(3, 5), 1, True),), "topk": (lambda: (draw(3, 5), 2), lambda: (draw(5, 3), 2, 0, False)),
     **{f"max_pool{n}d": (lambda n=n: (draw(2, 2, *SIDES[n]), 2, None, 1),) for n in (1, 2, 3)},
     **{f"max_pool{n}d_with_indices": (lambda n=n: (draw(2, *SIDES[n]), 3, 2, 1, 1, True),) for n in (1, 2, 3)},
@@ -133,6 +137,12 @@ DIFFERENTIABLE: dict[str, tuple[Callable[[], Arguments], ...]] = {
     "scatter_add": (lambda: (draw(3, 5), 1, index(5, 3, 4), draw(3, 4)), lambda: (draw(3, 5), 1, index(5, 4), draw(3, 4))),
     "put_along_axis": (lambda: (draw(3, 5), index(5, 3, 4), draw(3, 4), 1, "sum"),),
     "concatenate": (lambda: ([draw(2, 3), draw(1, 3)],), lambda: ([draw(2, 3), draw(2, 2)], -1)),
+    "cat": (lambda: ([draw(2, 3), draw(0), draw(1, 3)],),), "stack": (lambda: ([draw(2, 3), draw(2, 3)], -1),),
+    "split": (lambda: (draw(3, 4), 2, 1),), "split.indices": (lambda: (draw(5, 3), [1, 3]),),
+    "take": (lambda: (draw(3, 5), index(5, 2, 2), 1), lambda: (draw(4), index(4), 0)),
+    "var_mean": (lambda: (draw(3, 4), [1], 1.0, True),), "astype": (lambda: (draw(3, 4), torch.float64),),
+    "clip": (lambda: (draw(3, 4), -0.5, 0.7),), "clip.Tensor": (lambda: (draw(3, 4), None, draw(4)),),
+    "clamp.Tensor": (lambda: (draw(3, 4), draw(4), draw(3, 1).abs() + 1),),
     "pad": (lambda: (draw(2, 3), [1, 0, 2, 1], "constant", 0.5),),
     "tril": (lambda: (draw(4, 4),),), "triu": (lambda: (draw(3, 4), 1),),
     "where": (lambda: (draw(3, 1) > 0, draw(3, 4), draw(4)),),

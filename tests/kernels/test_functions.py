@@ -126,6 +126,33 @@ def test_kernels_are_kept() -> None:
     assert len(module._kernels) <= seen + 2
 
 
+def test_constants_of_a_function_are_told_apart() -> None:
+    whole = np.arange(4, dtype=np.int32)
+    for factor in (1, 1.5, 1.0, -0.0, 0.0):
+        got = elementwise(lambda v: v * factor, whole, backend="numpy")  # noqa: B023
+        want = (whole * factor).astype(np.float32 if isinstance(factor, float) else np.int32)
+        assert got.dtype == want.dtype
+        assert got.tobytes() == want.tobytes()
+    for factor in (2, 3):
+
+        def scaled(v, *, by=factor):
+            return v * by
+
+        assert elementwise(scaled, whole, backend="numpy").tolist() == (whole * factor).tolist()
+
+
+FACTOR = 1
+
+
+def test_a_global_of_a_function_may_change(monkeypatch) -> None:
+    whole = np.arange(4, dtype=np.int32)
+    for by in (2, 2.5, 3):
+        monkeypatch.setitem(globals(), "FACTOR", by)
+        got = elementwise(lambda v: v * FACTOR, whole, backend="numpy")
+        assert got.dtype == (np.float32 if isinstance(by, float) else np.int32)
+        assert got.tolist() == (whole * by).tolist()
+
+
 def test_torch_and_triton() -> None:
     torch = pytest.importorskip("torch")
     x = torch.linspace(-3, 3, 35).reshape(5, 7)

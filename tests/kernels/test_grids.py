@@ -19,7 +19,8 @@ from portkernel.runtime.kernel import Kernel
 
 catalog.package()
 MANY = 70_000
-LIMITS = targets.find("nvidia-h100").max_grid
+ACCELERATOR = targets.find("nvidia-h100")
+LIMITS = ACCELERATOR.max_grid
 
 
 def library(module: str) -> Any:
@@ -82,6 +83,18 @@ CASES: dict[str, Callable[[], object]] = {
     "matmul of deep rows": lambda: library("matmul").matmul(f(40, 4096), f(4096, MANY), real(40, MANY)),
     "matmul, many": lambda: library("matmul").matmul(real(MANY, 2, 3), real(MANY, 3, 2)),
     "grouped_matmul": lambda: library("matmul").grouped_matmul(real(4, 3), real(2, 3, MANY), np.array([0, 2, 4])),
+    "conv2d": lambda: library("conv").conv2d(f(MANY, 2, 3, 3), real(3, 2, 2, 2)),
+    "conv2d of many channels": lambda: library("conv").conv2d(real(1, 2, 3, 3), f(MANY * 100, 2, 2, 2)),
+    "conv2d of many groups": lambda: library("conv").conv2d(f(1, 2 * MANY, 2, 2), f(2 * MANY, 2, 2, 2), groups=MANY),
+    "conv2d of one pixel": lambda: library("conv").conv2d(real(MANY, 2, 4, 4), real(3, 2, 1, 1)),
+    "conv2d of each channel": lambda: library("conv").conv2d(real(1, MANY, 2, 2), f(MANY, 1, 2, 2), groups=MANY),
+    "conv_transpose2d": lambda: library("conv").conv_transpose2d(f(MANY, 2, 2, 2), real(2, 3, 1, 1), stride=2),
+    "conv2d_weight": lambda: library("conv").conv2d_weight(
+        f(1, 2 * MANY, 2, 2), (2 * MANY, 2, 2, 2), f(1, 2 * MANY, 1, 1), groups=MANY
+    ),
+    "conv2d_input": lambda: library("conv").conv2d_input(
+        (1, 2 * MANY, 2, 2), f(2 * MANY, 2, 2, 2), f(1, 2 * MANY, 1, 1), groups=MANY
+    ),
 }
 
 
@@ -104,6 +117,7 @@ def grids(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...]]]:
         meta = {name: side.low if isinstance(side, Auto) else side for name, side in meta.items()} | kwargs
         found.append((kernel.name, tuple(grid(meta)) if callable(grid) else tuple(grid)))
 
+    monkeypatch.setattr(pk, "target_of", lambda *args, **route: ACCELERATOR)
     monkeypatch.setattr(Kernel, "launch", launch)
     return found
 

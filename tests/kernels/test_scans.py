@@ -52,6 +52,18 @@ def test_long_lines(backend: str) -> None:
     assert np.array_equal(scans.cumsum(whole, backend=backend), np.cumsum(whole, dtype=np.int64))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_chunks_are_made_of_whole_tiles(backend: str) -> None:
+    """Sizes that are measured instead of chosen may be others than powers of two: those would leave elements out."""
+    x = np.ones((1, 1, scans.CHUNK + 5), np.float32)
+    ends = np.zeros((1, 1, 2), np.float32)
+    with pytest.raises(pk.errors.DeviceAssertionError, match="whole tiles"):
+        scans.scan_lines[(2,)](x, ends, np.empty_like(x), CHUNKS=True, BM=1, BN=96, backend=backend)
+    out = np.empty_like(x)
+    scans.scan_lines[(1,)](x, ends, out, BM=1, BN=96, backend=backend)
+    assert out[0, 0, -1] == x.size
+
+
 def test_dtypes_and_out() -> None:
     x = np.arange(-10, 10, dtype=np.int8)
     assert scans.cumsum(x).dtype == np.int64

@@ -83,7 +83,7 @@ class Kit:
         return self.emit(s.ReadElem, kind, pointer=pointer, index=index, aligned=False, hint=hint).result
 
     def write(self, pointer: Value, index: Value, value: Value) -> None:
-        self.emit(s.WriteElem, pointer=pointer, index=index, value=value, aligned=False)
+        self.emit(s.WriteElem, pointer=pointer, index=index, value=value, streamed=None, aligned=False)
 
     def block(self, params: tuple[Value, ...], fill: Callable[[], tuple[Value, ...]]) -> Block:
         self.scopes.append([])

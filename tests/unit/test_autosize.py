@@ -12,7 +12,7 @@ from portkernel import catalog, targets
 from portkernel.ir import Func
 from portkernel.lang import Auto
 from portkernel.passes import autosize
-from portkernel.runtime.specialize import choose_sizes
+from portkernel.runtime.specialize import choose_sizes, shape_classes
 
 CPU = targets.variant(targets.find("opencl-cpu"), units=2)
 GPU = targets.find("nvidia-h100")
@@ -77,6 +77,13 @@ def test_cpu_dot_uses_every_core() -> None:
     many = targets.variant(CPU, units=32)
     found = matmul_sizes(512, 512, 512, many)
     assert -(-512 // found["BM"]) * -(-512 // found["BN"]) >= 24
+
+
+def test_shapes_that_share_a_choice_differ_by_a_quarter_at_most() -> None:
+    for n in range(2000):
+        (found,) = shape_classes({"x": (n,)})["x"]
+        assert n <= found <= max(16, 1.25 * n)
+    assert shape_classes({"x": (16, 384, 385, 1000)})["x"] == (16, 384, 448, 1024)
 
 
 def test_gpu_dot() -> None:

@@ -1,6 +1,8 @@
 """``pk.capture``: what it repeats, on which memory, and what it refuses."""
 
 import gc
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from portkernel import errors
 from portkernel.kernels.elementwise import elementwise
 from portkernel.kernels.matmul import matmul
 from portkernel.kernels.softmax import softmax
+from portkernel.runtime.captured import Captured
 
 RNG = np.random.default_rng(5)
 BACKENDS = ["numpy", "opencl"]
@@ -219,3 +222,24 @@ def test_results_in_containers():
     got = captured.replay()
     np.testing.assert_allclose(got["a"], np.full((4, 6), 1 / 6), rtol=1e-6)
     np.testing.assert_array_equal(got["b"][0], np.ones((4, 6)))
+
+
+def test_a_replay_that_fails_waits_for_every_queue() -> None:
+    said: list[str] = []
+
+    def launch(queue: str, fails: bool = False) -> SimpleNamespace:
+        def start() -> None:
+            if fails:
+                raise RuntimeError("the driver refused")
+            said.append(f"start {queue}")
+
+        made = SimpleNamespace(
+            deferrable=True, handle=queue, fixed=lambda *a: start, wait=lambda: said.append(f"wait {queue}")
+        )
+        return SimpleNamespace(sizes=(1, 1, 1), plan=SimpleNamespace(launch=made, kernel=queue, counter=[0]))
+
+    steps = [launch("a"), launch("b"), launch("b", fails=True)]
+    recorder: Any = SimpleNamespace(steps=steps, calls=[((), ())] * 3)
+    with pytest.raises(RuntimeError, match="refused"):
+        Captured((), recorder, None).replay()
+    assert said == ["start a", "wait a", "start b", "wait a", "wait b"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tarfile
 from pathlib import Path
@@ -34,6 +35,12 @@ def test_coverage_refuses_unknown_names(option: str) -> None:
     result = run("coverage", option, "nothing_of_the_kind")
     assert result.exit_code == 2
     assert "got 'nothing_of_the_kind'" in result.output
+
+
+@pytest.mark.parametrize("command", [(), ("bench",), ("cache",), ("targets",), ("tune",)])
+def test_lists_of_commands_are_whole_sentences(command: tuple[str, ...]) -> None:
+    listed = run(*command, "--help").output.partition("Commands:")[2]
+    assert listed and "..." not in listed
 
 
 def test_source_refuses_unknown_kernels_and_dtypes() -> None:
@@ -122,3 +129,22 @@ def test_cache_switched_off() -> None:
     with config.override(cache_dir=None):
         result = run("cache", "info")
     assert result.exit_code == 1 and "switched off" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("cache import {text}", "expected a file that cache export wrote, got"),
+        ("cache export {folder}/none/x.tar", "none/x.tar: No such file or directory"),
+        ("targets list --vendor nobody", "Invalid value for --vendor: expected one of amd, .*, got 'nobody'"),
+        ("targets list --route by-air", "Invalid value for --route: expected one of cuda, .*, got 'by-air'"),
+        ("bench --seconds -1", "Invalid value for '--seconds': -1.0 is not in the range"),
+        ("bench --threads 0", "Invalid value for '--threads': 0 is not in the range"),
+        ("bench overhead --seconds 0", "Invalid value for '--seconds': 0.0 is not in the range"),
+    ],
+)
+def test_mistakes_are_one_line(words: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no archive")
+    result = run(*words.format(text=tmp_path / "text", folder=tmp_path).split())
+    assert result.exit_code in (1, 2) and isinstance(result.exception, SystemExit)
+    assert re.search(message, " ".join(result.output.split()))

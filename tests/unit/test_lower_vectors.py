@@ -14,7 +14,7 @@ from portkernel import targets
 from portkernel.backends.c import layout, lower
 from portkernel.frontend import KernelFn
 from portkernel.ir import walk
-from portkernel.ir.simt import ReadElem, WriteElem
+from portkernel.ir.simt import Interleave, ReadElem, WriteElem
 
 sys.path.insert(0, str(Path(__file__).parent))
 import lower_launch as direct
@@ -204,6 +204,28 @@ def test_operands_of_products_are_not_turned():
         KernelFn(product), {"a": np.asfortranarray(x), "b": np.asfortranarray(x), "out": np.asfortranarray(x)}, {}
     )
     assert layout.choose(func, direct.CPU).turned == {}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int8])
+@pytest.mark.parametrize("sides", [(16, 32, 40), (24, 16, 16), (8, 64, 32)])
+@needs_pocl
+def test_a_transposed_operand_is_packed_by_squares(dtype, sides):
+    """Whole panels and a narrow one, a depth with a rest, and boxes that reach over the end."""
+    m, n, k = sides
+
+    def product(a, b, out, M: pk.constexpr = 16, N: pk.constexpr = 16, K: pk.constexpr = 16):
+        kind = pk.int32 if a.dtype == pk.int8 else pk.float64 if a.dtype == pk.float64 else pk.float32
+        left, right = pk.load(a, (0, 0), (M, K)), pk.load(b, (0, pk.program_id(0)), (K, N))
+        pk.store(out, (0, pk.program_id(0)), pk.dot(left, right, pk.zeros((M, N), kind)))
+
+    wide = {np.int8: np.int32, np.float16: np.float32}.get(dtype, dtype)
+    x, y = numbers((m, k), dtype), numbers((2 * n - 3, k), dtype)
+    args = {"a": x, "b": y.T, "out": np.full((m, 2 * n - 3), 99, wide)}
+    constants = {"M": m, "N": n, "K": k}
+    made = lower(direct.lowered(KernelFn(product), args, constants), direct.CPU)
+    assert any(isinstance(op, Interleave) for op in walk(made.body))
+    direct.launch(KernelFn(product), (2, 1, 1), args, constants, direct.CPU)
+    assert np.array_equal(args["out"], x.astype(np.float64) @ y.astype(np.float64).T)
 
 
 def test_sides_of_one_do_not_count():

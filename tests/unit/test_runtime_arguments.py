@@ -60,6 +60,12 @@ def test_extent_of_an_empty_array():
     assert ref(np.zeros((0, 4), np.float32)).extent == (0, 0)
 
 
+def test_what_lies_in_the_hosts_memory():
+    assert pk.on_host(np.zeros(2)[::-1])
+    with pytest.raises(pk.errors.ArgumentTypeError, match=r"on_host\(\): x: expected an array, got list"):
+        pk.on_host([1, 2])
+
+
 def test_torch_tensors():
     torch = pytest.importorskip("torch")
     t = torch.arange(12, dtype=torch.float32).reshape(3, 4).t()
@@ -121,6 +127,7 @@ def test_pyopencl_arrays():
     cl_array = pytest.importorskip("pyopencl.array")
     handle = driver.find("opencl").device(None, None).handle
     a = cl_array.to_device(handle.queue, np.arange(10, dtype=np.float32))
+    assert not pk.on_host(a)
     found = ref(a[3:])
     assert found.ptr == 12 and found.shape == (7,) and found.strides == (1,)
     assert found.device == f"opencl:{handle.context.int_ptr}:{handle.queue.int_ptr}"

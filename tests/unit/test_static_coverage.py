@@ -48,8 +48,9 @@ def test_needed() -> None:
     assert language.needed(HEAD + "x = tl.load(p)") == "3.1"
     assert language.needed(HEAD + "x = tl.topk(p, 3)") == "3.4"
     assert language.needed(HEAD + "x = tl.nothing_of_the_kind(p)") == ""
-    with pytest.raises(errors.ProfileError, match=r"among 3\.1.* or later, got '2\.1'"):
-        language.version("2.1")
+    for unknown in ("2.1", "3.x", ""):
+        with pytest.raises(errors.ProfileError, match=rf"among 3\.1.* or later, got '{unknown}'"):
+            language.version(unknown)
 
 
 # --- one text against one profile -------------------------------------------------------------------------------------
@@ -128,7 +129,9 @@ def test_the_callable_grid_sees_the_sizes() -> None:
 def test_notes() -> None:
     slow = chip(rest='[[dtype]]\nnames = ["float64"]\nusage = "arithmetic"\nstate = "slow"\nsource = "guess"')
     assert any("float64 is slow there" in n for n in found("musa", slow, dtype="float64").notes)
-    assert any("does not say that the chip has int8" in n for n in found("musa", slow, dtype="int8").notes)
+    assert any("does not say that the chip has int8" in n for n in found("musa", slow, dtype="int8").reasons)
+    both = Findings(assumed=("int64",)) + Findings(assumed=("int32", "int64"))
+    assert both.reasons == ("the profile does not say that the chip has int32, int64: assumed",)
     no_matrix = chip(rest='[[dtype]]\nnames = ["float16"]\nusage = "matrix"\nstate = "absent"\nsource = "guess"')
     half = found("musa", no_matrix, dtype="float16")
     assert any("no matrix unit for float16" in n for n in half.notes)

@@ -122,7 +122,7 @@ def test_what_backends_can(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_compilers_of_backends_that_launch_nothing(bin: Path) -> None:
-    assert survey.examine("musa", [], []).missing == "none of mcc is on the PATH"
+    assert survey.examine("musa", [], []).missing == "mcc is not on the PATH"
     program(bin, "mcc", 'echo "mcc version 4.2.0"')
     found = survey.examine("musa", [], [])
     assert found.versions == {"mcc": "4.2.0"} and found.can == "compile" and "launcher" in found.missing

@@ -91,7 +91,7 @@ def test_what_was_not_launched_on_a_device_is_not_executed(tmp_path: Path) -> No
     assert runs.recorded(report(tmp_path, cells=[{"column": "cuda/h100", "state": "native"}])) == ()
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": "other"}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": "other"}', json.dumps({"format": runs.FORMAT})])
 def test_what_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
     file = tmp_path / "r.json"
     file.write_text(text)

@@ -100,8 +100,11 @@ class SimtBuilder:
         kind = Vec(pointer.pointer.dtype, lanes)
         return self.emit(ReadElem, (kind,), pointer=pointer, index=self.value(index), aligned=aligned).result
 
-    def write(self, pointer: Value, index: Index, value: Value, aligned: bool = False) -> None:
-        self.emit(WriteElem, (), pointer=pointer, index=self.value(index), value=value, aligned=aligned)
+    def write(
+        self, pointer: Value, index: Index, value: Value, aligned: bool = False, streamed: Value | None = None
+    ) -> None:
+        place = self.value(index)
+        self.emit(WriteElem, (), pointer=pointer, index=place, value=value, streamed=streamed, aligned=aligned)
 
     # --- index arithmetic ---------------------------------------------------------------------------------------
 

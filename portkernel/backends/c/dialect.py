@@ -184,6 +184,10 @@ class Dialect(ABC):
         assert lanes == 1
         return f"{base}[{index.text}] = {value};"
 
+    def stream(self, pointer: Pointer, base: str, index: Expr, value: Expr, lanes: int, whether: Expr) -> str | None:
+        """As :meth:`write`, past the caches where ``whether``; None where the language has no such thing."""
+        return None
+
     def read_half(self, pointer: Pointer, base: str, index: Expr, lanes: int) -> str | None:
         """float16 elements as float registers, where the language has a built-in for it that reads at any address."""
         return None

@@ -104,6 +104,17 @@ def pack(e: Emitter, op: s.Pack) -> Expr:
     return Expr(f"({e.dialect.register_type(type)})({', '.join(texts)})", UNARY)
 
 
+@handles(s.Interleave)
+def interleave(e: Emitter, op: s.Interleave) -> Expr | None:
+    """By halves, not lane by lane: compilers keep each of these one instruction."""
+    x, y = (e.atom(v).text for v in (op.x, op.y))
+    name = e.names.fresh("v")
+    half = "hi" if op.high else "lo"
+    e.out.line(f"{e.dialect.register_type(op.result.vec)} {name}; {name}.even = {x}.{half}; {name}.odd = {y}.{half};")
+    e.bind(op.result, Expr(name))
+    return None
+
+
 # --- memory -------------------------------------------------------------------------------------------------------
 
 
@@ -151,7 +162,11 @@ def write_elem(e: Emitter, op: s.WriteElem) -> Expr | None:
         value = e.request(f"store_{small}", None, lanes, value)
     elif pointer.dtype.is_bool:
         value = e.dialect.byte(value, lanes)
-    e.out.line(e.dialect.write(pointer, e.use(op.pointer).text, e.use(op.index), value.text, lanes, op.aligned))
+    base, index = e.use(op.pointer).text, e.use(op.index)
+    made = None
+    if op.streamed is not None:
+        made = e.dialect.stream(pointer, base, index, value, lanes, e.use(op.streamed))
+    e.out.line(made or e.dialect.write(pointer, base, index, value.text, lanes, op.aligned))
     return None
 
 

@@ -42,6 +42,7 @@ from .lower_elementwise import compute, element
 from .lower_fill import fill, fill_together
 from .lower_fold import fills_on_the_way, lower_reduce, lower_scan
 from .lower_memory import open_box, scatter_element, store_element
+from .lower_stream import choose_streams
 from .lower_vector import lanes_for
 from .plan import tensors_touched
 from .state import State, Storage
@@ -55,6 +56,7 @@ def lower(func: Func, target: Target) -> SimtFunc:
     layouts = layout.choose(func, target)
     builder = SimtBuilder(int64 if layouts.threads == 1 else int32)
     s = State(func, target, layouts, plan.make(func, layouts, target.local_bytes), builder)
+    choose_streams(s)
     lower_block(s, func.body)
     local = s.check_local()
     return SimtFunc(func.name, func.params, builder.finish(), layouts.threads, local)
@@ -324,43 +326,56 @@ def _for(s: State, op: For) -> None:
     counter = op.body.params[0]
     dtype = counter.tile.dtype
     step = s.constants.get(op.step)
-    if isinstance(step, int) and step > 0:
-        start, stop = (_bound(s, v) for v in (op.start, op.stop))
-
-        def body(i: Index, values: Values) -> Values:
-            s.scalars[counter] = s.b.const(i, dtype) if isinstance(i, int) else i
-            return carried.turn(values)
-
-        found = carried.inits
-        if step == 1 and (inner := inner_turns(s, op, start, stop)) is not None:
-            start, boxes = inner.stop, inner.boxes
-            s.inside |= boxes
-            found = s.b.loop(start, body, start=inner.start, inits=found, dtype=dtype)
-            s.inside -= boxes
-            for r in (r for inside in walk(op.body) for r in inside.results):
-                s.stored.pop(r, None)  # the body is lowered once more
-            s.outside |= boxes
-            found = s.b.loop(stop, body, start=start, inits=found, dtype=dtype)
-            s.outside -= boxes
-        else:
-            found = s.b.loop(stop, body, start=start, step=step, inits=found, dtype=dtype)
-        carried.close(found)
+    if not (isinstance(step, int) and step > 0):
+        _for_any_step(s, op, carried)
         return
-    limit, stride = s.scalars[op.stop], s.scalars[op.step]
-    zero = s.b.const(0, dtype)
+    start, stop = (_bound(s, v) for v in (op.start, op.stop))
+    wide = dtype
+    if step > 1 and dtype.bits < 64 and not (isinstance(stop, int) and stop + step - 1 <= dtype.max):
+        wide = int64  # the counter passes the end by up to step - 1, where its own dtype may have no place
+        start, stop = s.b.wide(start), s.b.wide(stop)
+
+    def body(i: Index, values: Values) -> Values:
+        s.scalars[counter] = s.b.const(i, dtype) if isinstance(i, int) else s.b.cast(i, dtype)
+        return carried.turn(values)
+
+    found = carried.inits
+    if step == 1 and (inner := inner_turns(s, op, start, stop)) is not None:
+        start, boxes = inner.stop, inner.boxes
+        s.inside |= boxes
+        found = s.b.loop(start, body, start=inner.start, inits=found, dtype=dtype)
+        s.inside -= boxes
+        for r in (r for inside in walk(op.body) for r in inside.results):
+            s.stored.pop(r, None)  # the body is lowered once more
+        s.outside |= boxes
+        found = s.b.loop(stop, body, start=start, inits=found, dtype=dtype)
+        s.outside -= boxes
+    else:
+        found = s.b.loop(stop, body, start=start, step=step, inits=found, dtype=wide)
+    carried.close(found)
+
+
+def _for_any_step(s: State, op: For, carried: _Carried) -> None:
+    """A loop whose step is negative, or known only when it runs; a step of 0 then makes no turn."""
+    counter = op.body.params[0]
+    dtype = counter.tile.dtype
+    wide = int64 if dtype.bits < 64 else dtype  # as above
+    start, limit, stride = (s.b.cast(s.scalars[v], wide) for v in (op.start, op.stop, op.step))
+    zero = s.b.const(0, wide)
 
     def more(values: Values) -> Value:
-        up, down = s.b.binary("lt", values[0], limit), s.b.binary("gt", values[0], limit)
-        if isinstance(step, int):
+        down = s.b.binary("gt", values[0], limit)
+        if s.constants.get(op.step) is not None:
             return down
-        return s.b.select(s.b.binary("gt", stride, zero), up, down)
+        up = s.b.binary("and", s.b.binary("gt", stride, zero), s.b.binary("lt", values[0], limit))
+        return s.b.binary("or", up, s.b.binary("and", s.b.binary("lt", stride, zero), down))
 
     def turn(values: Values) -> Values:
-        s.scalars[counter] = values[0]
+        s.scalars[counter] = s.b.cast(values[0], dtype)
         rest = carried.turn(values[1:])
         return (s.b.binary("add", values[0], stride), *rest)
 
-    carried.close(s.b.repeat((s.scalars[op.start], *carried.inits), more, turn)[1:])
+    carried.close(s.b.repeat((start, *carried.inits), more, turn)[1:])
 
 
 def _bound(s: State, value: Value) -> Index:

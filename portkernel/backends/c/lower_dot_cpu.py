@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from ...dtypes import float32, int32
 from ...ir import Dot, Value
@@ -10,6 +11,7 @@ from ...ir.simt import Mad, Vec
 from .build import Index, Values
 from .lower_edge import guarded
 from .lower_memory import unit_axis
+from .lower_transpose import across, transposed
 from .lower_vector import lanes_for
 from .state import State, Storage
 
@@ -60,11 +62,12 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
         def pack() -> None:
             flat = s.layouts.inner(op.b.tile.shape) == len(shape) - 1
             together = min(lanes, lanes_for(s, op.b.tile.shape, [op.b])) if flat else 1
-            downward = unit_axis(s, op.b) == len(shape) - 2
-            packing = _Packing(s, packed, right, lead, depth, columns, together, downward)
-            packing.full(whole)
-            if rest:
-                packing.last(whole, rest, tail)
+            downward = together == 1 and unit_axis(s, op.b) == len(shape) - 2
+            with across(s, op.b) if downward else nullcontext(1) as square:
+                packing = _Packing(s, packed, right, lead, depth, columns, together, downward, square)
+                packing.full(whole)
+                if rest:
+                    packing.last(whole, rest, tail)
 
         guarded(s, [op.b], op.b.tile.size, pack)
         kernel = _Kernel(s, op, target, left, packed, lead, rows, columns, lanes)
@@ -83,15 +86,16 @@ def dot_on_one_thread(s: State, op: Dot, target: Storage, right: Operand, left: 
 
 class _Packing:
     """``packed[panel][k][column]``, the last panel as narrow as whole vectors allow. ``downward``: neighbours in memory
-    differ in k."""
+    differ in k; then so many columns as fit ``square``, the lanes of a vector along k, are read and turned together."""
 
     def __init__(
         self, s: State, packed: Value, right: Operand, lead: tuple[Index, ...], depth: int, columns: int, lanes: int,
-        downward: bool,
+        downward: bool, square: int,
     ) -> None:  # fmt: skip
         self.s = s
         self.packed, self.right, self.lead = packed, right, lead
         self.depth, self.columns, self.lanes, self.downward = depth, columns, lanes, downward
+        self.square = square
 
     def full(self, whole: int) -> None:
         """``whole`` panels; with vectors, in the order of memory."""
@@ -107,7 +111,8 @@ class _Packing:
             return ()
 
         def ones(p: Index, _: Values) -> Values:
-            self._ones(p, 0, self.columns, self.columns)
+            done = self._squares(p, self.columns, self.columns)
+            self._ones(p, done, self.columns, self.columns)
             return ()
 
         if self.lanes > 1:
@@ -118,7 +123,7 @@ class _Packing:
     def last(self, panel: int, count: int, width: int) -> None:
         """``count`` columns of a panel of ``width``; the others are zero."""
         b = self.s.b
-        together = count // self.lanes * self.lanes if self.lanes > 1 else 0
+        together = count // self.lanes * self.lanes if self.lanes > 1 else self._squares(panel, count, width)
         kind = self.packed.pointer.dtype
 
         def vectors(k: Index, _: Values) -> Values:
@@ -133,12 +138,38 @@ class _Packing:
 
             return b.loop(width, zero, start=count)
 
-        if together:
+        if self.lanes > 1:
             b.loop(self.depth, vectors)
         if together < count:
             self._ones(panel, together, count, width)
         if count < width:
             b.loop(self.depth, zeros)
+
+    def _squares(self, p: Index, count: int, width: int) -> int:
+        """As many of the first ``count`` columns of panel ``p`` as make up squares; how many these are."""
+        b, n = self.s.b, self.square
+        if n == 1:
+            return 0
+        columns, depth = count // n * n, self.depth // n * n
+
+        def strip(c: Index, _: Values) -> Values:
+            def square(k: Index, _: Values) -> Values:
+                rows = tuple(self._read(p, k, b.add(c, i), n) for i in range(n))
+                for i, row in enumerate(transposed(b, rows)):
+                    b.write(self.packed, self._place(p, b.add(k, i), c, width), row)
+                return ()
+
+            def rest(k: Index, _: Values) -> Values:
+                for i in range(n):
+                    self._put(p, k, b.add(c, i), 1, width)
+                return ()
+
+            b.loop(depth, square, step=n)
+            b.loop(self.depth, rest, start=depth)
+            return ()
+
+        b.loop(columns, strip, step=n)
+        return columns
 
     def _ones(self, p: Index, start: int, stop: int, width: int) -> None:
         """Columns of panel ``p``, one element after the other in the order of memory."""
@@ -158,9 +189,13 @@ class _Packing:
         return b.add(b.add(b.mul(p, self.depth * self.columns), b.mul(k, width)), c)
 
     def _put(self, p: Index, k: Index, c: Index, n: int, width: int) -> None:
+        self.s.b.write(self.packed, self._place(p, k, c, width), self._read(p, k, c, n))
+
+    def _read(self, p: Index, k: Index, c: Index, n: int) -> Value:
+        """``n`` elements, converted, that begin at depth ``k`` and column ``c``."""
         b = self.s.b
         found = self.right((*self.lead, k, b.add(b.mul(p, self.columns), c)), n)
-        b.write(self.packed, self._place(p, k, c, width), b.cast(found, self.packed.pointer.dtype))
+        return b.cast(found, self.packed.pointer.dtype)
 
 
 class _Kernel:

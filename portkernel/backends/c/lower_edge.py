@@ -236,7 +236,8 @@ def _run(s: State, op: Load | Store, storage: Storage, start: Index, stop: Index
         if isinstance(op, Load):
             b.write(storage.pointer, here, b.read(pointer, there, count))
         else:
-            b.write(pointer, there, b.read(storage.pointer, here, count))
+            streamed = s.streams.get(op.tensor) if count > 1 else None
+            b.write(pointer, there, b.read(storage.pointer, here, count), streamed=streamed)
         return ()
 
     middle = start

@@ -40,7 +40,7 @@ def element(s: State, value: Value, index: Place, register: Index, lanes: int = 
     if not shape:
         return s.b.splat(s.scalars[value], lanes)
     index = tuple(0 if n == 1 else i for i, n in zip(index, shape, strict=True))
-    key = (value, index, lanes)
+    key = (value, index, lanes, s.layouts.inner(shape))
     found = s.b.recall(key)
     if found is None:
         found = s.b.remember(key, compute(s, value, index, register, lanes))

@@ -104,7 +104,7 @@ def store_element(s: State, op: Store, index: Place, value: Value) -> None:
     place = address(s, op.tensor, s.boxes[op].corner, index)
 
     def write() -> Values:
-        s.b.write(pointer, place, value)
+        s.b.write(pointer, place, value, streamed=s.streams.get(op.tensor) if lanes > 1 else None)
         return ()
 
     s.b.branch(ok, write)

@@ -17,6 +17,43 @@ from .prelude import Prelude
 _LOOSE = re.compile(r"\bpk_(u?(?:char|short|int|long)|float|double)(\d+)\*")
 
 
+_STREAMED = (4, 8, 16)
+"""Words of the vectors that can be written past the caches. Such a store wants an address that its whole size divides: where
+16 bytes are all that divides it, as of NumPy's large arrays, it is made in pieces of so many."""
+_STREAM = """\
+#ifdef __has_builtin
+#if __has_builtin(__builtin_nontemporal_store)
+#define PK_PAST_CACHES 1
+#endif
+#endif
+typedef uint4 pk_piece{n} __attribute__((may_alias));
+typedef uint{n} pk_whole{n} __attribute__((may_alias));
+typedef uint{n} pk_loose{n} __attribute__((may_alias, aligned(1)));
+static inline void pk_stream{n}(__global uint* p, uint{n} x, bool much) {{
+#ifdef PK_PAST_CACHES
+  if (much & (((ulong)p & {last}) == 0)) {{
+    __builtin_nontemporal_store(x, (__global pk_whole{n}*)p);
+    return;
+  }}
+  if (much & (((ulong)p & 15) == 0)) {{
+{pieces}
+    return;
+  }}
+#endif
+  *(__global pk_loose{n}*)p = x;
+}}
+"""
+
+
+def _stream(words: int) -> str:
+    pieces = (
+        f"    __builtin_nontemporal_store((uint4)(x.s{k:x}, x.s{k + 1:x}, x.s{k + 2:x}, x.s{k + 3:x}), "
+        f"(__global pk_piece{words}*)(p + {k}));"
+        for k in range(0, words, 4)
+    )
+    return _STREAM.format(n=words, last=4 * words - 1, pieces="\n".join(pieces))
+
+
 class OpenCL(Dialect):
     name = "opencl"
     suffix = ".cl"
@@ -85,6 +122,13 @@ class OpenCL(Dialect):
             return super().write(pointer, base, index, value, lanes, aligned)
         return f"*({self.spaces[pointer.space]}{self._loose(pointer, lanes)}*)({base} + {index.at(ADD)}) = {value};"
 
+    def stream(self, pointer: Pointer, base: str, index: Expr, value: Expr, lanes: int, whether: Expr) -> str | None:
+        words = lanes * pointer.dtype.itemsize // 4
+        if words not in _STREAMED:
+            return None
+        place = f"({self.spaces[pointer.space]}uint*)({base} + {index.at(ADD)})"
+        return f"pk_stream{words}({place}, as_uint{words}({value.text}), {whether.text});"
+
     def _loose(self, pointer: Pointer, lanes: int) -> str:
         """The vector type that needs no more alignment than its elements: ``vloadN`` of PoCL 3.0 reads pairs of bytes."""
         return f"pk_{self.array_type(pointer)}{lanes}"
@@ -109,6 +153,7 @@ class OpenCL(Dialect):
         for element, lanes in sorted(set(_LOOSE.findall(text)), key=lambda found: (found[0], int(found[1]))):
             align = f"__attribute__((aligned(sizeof({element}))))"
             lines.append(f"typedef {element}{lanes} pk_{element}{lanes} {align};")
+        lines += [_stream(words) for words in _STREAMED if f"pk_stream{words}(" in text]
         return "".join(line + "\n" for line in lines)
 
     def options(self, target: Target) -> tuple[tuple[str, object], ...]:

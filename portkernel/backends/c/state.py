@@ -73,6 +73,8 @@ class State:
     """Loads and stores whose box is known to lie inside the tensor, here."""
     outside: frozenset[Op] = frozenset()
     """Those whose box is taken not to lie inside, here: in the last turns of a loop whose other turns have them inside."""
+    streams: dict[Value, Value] = field(default_factory=dict)
+    """Tensors that are written past the caches where they are large, and whether they are."""
     staged: dict[Op, Storage] = field(default_factory=dict)
     """Stores that go to a tile of this thread for the time being."""
     depth: int = 0

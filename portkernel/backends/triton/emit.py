@@ -179,7 +179,7 @@ def _trip_count(p: Printer, op: ir.For) -> tuple[str, str]:
     start, stop, step, trips = names
     up = f"({stop} - {start} + {step} - 1) // {step}"
     down = f"({start} - {stop} - {step} - 1) // (0 - {step})"
-    p.line(f"{trips} = tl.where({step} > 0, {up}, {down})")
+    p.line(f"{trips} = tl.where({step} > 0, {up}, tl.where({step} < 0, {down}, 0))")
     return start, trips
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from ..model import Cell, Report
 from ..states import State
 from .words import REASONED, legend, names_of, percentage_text, reasons, tally, totals, tried_columns
 
-BEGIN, END = "<!-- coverage table: begin -->", "<!-- coverage table: end -->"
+TABLE = "coverage table"
+"""The part of a page that ``--update`` writes."""
 
 
 def to_markdown(report: Report) -> str:
     """Everything: shares, operators with their variants, reasons, probes, legend."""
-    parts = [_heading(report), shares(report), table(report), "## Not covered", *_reasons(report), "## Precision probes",
-             *_probes(report), "## What the words mean", "\n".join(f"* {line}" for line in legend(report))]  # fmt: skip
+    parts = [_heading(report), shares(report), table(report), "## Not covered", *_reasons(report), *_missing(report),
+             "## Precision probes", *_probes(report), "## What the words mean",
+             "\n".join(f"* {line}" for line in legend(report))]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
@@ -69,6 +70,17 @@ def _reasons(report: Report) -> list[str]:
     return ["\n".join(found) or "Everything that was tried is covered."]
 
 
+def _missing(report: Report) -> list[str]:
+    """The backends without a device, which have no column that ran."""
+    if not report.missing:
+        return []
+    lines = ["| backend | why | what would give it one |", "|---|---|---|"]
+    lines += [
+        f"| {name} | {_plain(found['why'])} | {_plain(found['hint'])} |" for name, found in report.missing.items()
+    ]
+    return ["## Without a device here", "\n".join(lines)]
+
+
 def _probes(report: Report) -> list[str]:
     lines = ["| column | probe | cache | executed as |", "|---|---|---|---|"]
     for p in report.probes:
@@ -81,10 +93,11 @@ def _plain(text: str) -> str:
     return text.replace("|", "/").replace("<", "&lt;").replace("*", "\\*").replace("_", "\\_")
 
 
-def write_between_markers(path: Path, text: str) -> None:
-    """Replace what stands between the table's two markers in a file. Raises ``ValueError`` if they are not there."""
-    before, begin, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path}: expected the markers {BEGIN} and {END}")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+def page_with(part: str, text: str, page: str) -> str:
+    """``page`` with ``text`` between the markers of ``part``. Raises ``ValueError`` if they are not there."""
+    begin, end = f"<!-- {part}: begin -->", f"<!-- {part}: end -->"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"expected the markers {begin} and {end}")
+    return f"{before}{begin}\n\n{text}\n{end}{after}"

@@ -106,3 +106,11 @@ def names_of(cells: Sequence[Cell], most: int = 6) -> str:
     """The ids of some cells, the rest counted."""
     shown = ", ".join(cell.id for cell in cells[:most])
     return shown if len(cells) <= most else f"{shown} and {len(cells) - most} more"
+
+
+def plain_table(rows: Sequence[Sequence[str]], widest: int = 0) -> str:
+    """Text in columns under the first row; what is wider than ``widest`` (0: no limit) is cut, and says so."""
+    kept = [[text if not 0 < widest < len(text) else text[: widest - 1] + "…" for text in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*kept, strict=True)]
+    lines = ["  ".join(text.ljust(w) for text, w in zip(row, widths, strict=True)).rstrip() for row in kept]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import defs
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import checker, defs
 from onnx.backend import base
 
 import portkernel as pk
@@ -41,25 +43,54 @@ class Rep(base.BackendRep):
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Value, ...]:
         """The model's outputs, in order; ``inputs`` are arrays in the order of the graph's inputs, or by name.
 
-        Arrays are NumPy's; sequences are lists. Raises ArgumentError for an input that is missing.
+        Arrays are NumPy's; sequences are lists. Initializers that are inputs too may be given. Raises ArgumentError for an
+        input that is missing or unknown, ArgumentDTypeError and ArgumentShapeError for one that is not as the model has it.
         """
-        wanted = self.graph.inputs
+        named = {n: as_value(x) for n, x in self._named(inputs).items()}
+        for info in self.model.graph.input:
+            if info.name in named:
+                _check_input(info, named[info.name])
+        executor = Executor(self.functions, compute if self.fallback else None, self.watch)
+        given_constants = {n: x for n, x in named.items() if n in self.graph.constants}
+        graph = replace(self.graph, constants=self.graph.constants | given_constants) if given_constants else self.graph
+        with pk.use(**self.route):
+            results = executor.graph(graph, [named[n] for n in self.graph.inputs])
+        self.ran = executor.ran
+        return tuple(results)
+
+    def _named(self, inputs: Any) -> dict[str, Any]:
+        wanted, known = self.graph.inputs, [i.name for i in self.model.graph.input]
         if isinstance(inputs, Mapping):
             named = dict(inputs)
         else:
             given = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-            names = wanted if len(given) <= len(wanted) else [i.name for i in self.model.graph.input]
+            names = wanted if len(given) <= len(wanted) else known
+            if len(given) > len(names):
+                raise pk.errors.ArgumentError(f"run(): inputs: expected at most {len(names)}, got {len(given)}")
             named = dict(zip(names, given, strict=False))
-        missing = [n for n in wanted if n not in named]
-        if missing:
-            raise pk.errors.ArgumentError(f"run(): inputs: expected {', '.join(wanted)}, got no {missing[0]}")
-        executor = Executor(self.functions, compute if self.fallback else None, self.watch)
-        given_constants = {n: as_value(x) for n, x in named.items() if n in self.graph.constants}
-        graph = replace(self.graph, constants=self.graph.constants | given_constants) if given_constants else self.graph
-        with pk.use(**self.route):
-            results = executor.graph(graph, [as_value(named[n]) for n in wanted])
-        self.ran = executor.ran
-        return tuple(results)
+        for name in wanted:
+            if name not in named:
+                raise pk.errors.ArgumentError(f"run(): inputs: expected {', '.join(wanted)}, got no {name}")
+        for name in named:
+            if name not in known:
+                raise pk.errors.ArgumentError(f"run(): inputs: expected {', '.join(known)}, got {name}")
+        return named
+
+
+def _check_input(info: onnx.ValueInfoProto, value: Value) -> None:
+    """Where the model says what an input is, a tensor must be that."""
+    if not info.type.HasField("tensor_type") or not isinstance(value, np.ndarray):
+        return
+    kind = info.type.tensor_type
+    wanted = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)) if kind.elem_type else value.dtype
+    if value.dtype != wanted and not {value.dtype.kind, wanted.kind} <= {"O", "U", "S"}:
+        raise pk.errors.ArgumentDTypeError(f"run(): {info.name}: expected {wanted}, got {value.dtype}")
+    if not kind.HasField("shape"):
+        return
+    sizes = [d.dim_value if d.HasField("dim_value") else None for d in kind.shape.dim]
+    if len(sizes) != value.ndim or any(n is not None and n != m for n, m in zip(sizes, value.shape, strict=True)):
+        names = ", ".join(str(d.dim_value) if d.HasField("dim_value") else d.dim_param or "?" for d in kind.shape.dim)
+        raise pk.errors.ArgumentShapeError(f"run(): {info.name}: expected shape ({names}), got {value.shape}")
 
 
 class _Skipped(pk.errors.UncoveredOperatorError, unittest.SkipTest):
@@ -125,8 +156,8 @@ def prepare(
 
     ``backend`` forces a route as ``pk.use(backend=)`` does, and ``strict`` refuses every fallback of a launch. With
     ``fallback`` onnxruntime, or ``onnx.reference`` without it, computes nodes that portkernel has no operator for;
-    ``pk.stats().fallbacks`` counts them. Raises UncoveredOperatorError for such a node otherwise, and NoDeviceError for
-    another device.
+    ``pk.stats().fallbacks`` counts them. Raises UncoveredOperatorError for such a node otherwise, ArgumentError for a model
+    that is none or has a node that its operator's definition does not allow, and NoDeviceError for another device.
     """
     if not supports_device(device):
         raise pk.errors.NoDeviceError(
@@ -139,7 +170,33 @@ def prepare(
             f"prepare(): model: expected operators that portkernel has, got {', '.join(missing)}",
             hint="prepare(model, fallback=True) lets onnxruntime compute such nodes",
         )
+    _check_nodes(loaded)
     return Rep(loaded, fallback, {"backend": backend, "strict": strict or None})
+
+
+def _check_nodes(model: onnx.ModelProto) -> None:
+    """Inputs and attributes of every node, as the onnx package checks them; the names of values as the executor does."""
+    context: Any = checker.C.CheckerContext()
+    context.ir_version = model.ir_version
+    context.opset_imports = {o.domain: o.version for o in model.opset_import}
+    for node in _nodes(model.graph.node):
+        if any(a.HasField("g") or a.graphs for a in node.attribute):
+            continue  # it would want the names around its subgraphs
+        try:
+            checker.check_node(node, context)
+        except checker.ValidationError as error:
+            text = str(error).strip().partition("\n")[0]
+            raise pk.errors.ArgumentError(
+                f"prepare(): model: expected nodes that ONNX allows, got one that is not: {text}"
+            ) from None
+
+
+def _nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for a in node.attribute:
+            for graph in [a.g] if a.HasField("g") else a.graphs:
+                yield from _nodes(graph.node)
 
 
 def run_model(model: onnx.ModelProto, inputs: Any, device: Device = _HOST, **kwargs: Any) -> tuple[Value, ...]:
@@ -220,9 +277,13 @@ def _has_body(
 def _model(model: onnx.ModelProto | str | bytes) -> onnx.ModelProto:
     if isinstance(model, onnx.ModelProto):
         return model
-    if isinstance(model, bytes):
-        return onnx.load_model_from_string(model)
-    return onnx.load(model)
+    try:
+        return onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load(model)
+    except (DecodeError, OSError, TypeError) as error:
+        shown = "bytes" if isinstance(model, bytes) else repr(model)
+        raise pk.errors.ArgumentError(
+            f"prepare(): model: expected a ModelProto, a file of one or its bytes, got {shown}: {error}"
+        ) from None
 
 
 __all__ = ["Backend", "Rep", "is_compatible", "prepare", "run_model", "run_node", "supports_device", "uncovered"]

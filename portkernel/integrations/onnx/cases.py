@@ -41,6 +41,8 @@ class Outcome:
     detail: str = ""
     peer: str = ""
     """What onnxruntime made of it: passed, wrong, refused, or nothing where it was not asked."""
+    operators: tuple[str, ...] = ()
+    """The operators of ``pk.ops`` that computed it, by name."""
 
 
 @cache
@@ -161,11 +163,13 @@ def run(
             continue
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
+            before = pk.stats().operators
             state, detail = run_case(case, backend)
+            called = {key[0] for key, n in pk.stats().operators.items() if n > before.get(key, 0)}
             other = run_peer(case) if peer else ""
         if report and state not in PASSED:
             print(f"{case.name}: {state}: {detail}", file=sys.stderr)
-        yield Outcome(str(case.name), operator_of(case), state, detail, other)
+        yield Outcome(str(case.name), operator_of(case), state, detail, other, tuple(sorted(called)))
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
@@ -205,6 +209,16 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return " ".join(lines)
 
 
+def served(outcomes: Iterable[Outcome]) -> dict[str, list[str]]:
+    """For each operator of ``pk.ops`` the ONNX operators whose cases it took part in as they passed; see :mod:`.usage`."""
+    found: dict[str, set[str]] = {}
+    for o in outcomes:
+        if o.state in PASSED and o.op_type != "several" and "_expanded" not in o.name:
+            for name in o.operators:
+                found.setdefault(name, set()).add(o.op_type)
+    return {name: sorted(kinds) for name, kinds in sorted(found.items())}
+
+
 def write(page: Path, outcomes: Sequence[Outcome]) -> None:
     """Put summary and table between the marks of a page."""
     text = page.read_text(encoding="utf-8")
@@ -222,6 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--backend", help="the backend of every launch")
     parser.add_argument("--write", type=Path, help="a page to put summary and table into")
     parser.add_argument("--counts", type=Path, help="write how many cases pass of each operator, as JSON")
+    parser.add_argument("--serving", type=Path, help="write which operators took part in the cases of which, as JSON")
     parser.add_argument("--json", type=Path, help="write every outcome")
     given = parser.parse_args(argv)
     os.environ.setdefault("ALLOW_RELEASED_ONNX_OPSET_ONLY", "0")  # onnxruntime: models of the newest opset, too
@@ -233,6 +248,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.counts:
         counts = Counter(o.op_type for o in outcomes if o.state in PASSED)
         given.counts.write_text(json.dumps(dict(sorted(counts.items())), indent=1) + "\n", encoding="utf-8")
+    if given.serving:
+        given.serving.write_text(json.dumps(served(outcomes), indent=1) + "\n", encoding="utf-8")
     if given.json:
         rows = [
             {"name": o.name, "operator": o.op_type, "state": o.state, "detail": o.detail, "peer": o.peer}

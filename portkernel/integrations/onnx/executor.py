@@ -11,7 +11,7 @@ import onnx
 from onnx import numpy_helper
 
 import portkernel as pk
-from portkernel.errors import UncoveredOperatorError
+from portkernel.errors import ArgumentError, UncoveredOperatorError
 from portkernel.runtime.statistics import COUNTERS
 
 from .registry import Implementation, Work
@@ -33,7 +33,7 @@ class Scope:
             if name in scope.values:
                 return scope.values[name]
             scope = scope.outer
-        raise KeyError(name)
+        raise ArgumentError(f"onnx: expected a value {name!r} before the node that reads it, got none")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,16 @@ class Executor:
             node = Node(step.proto.op_type, step.version, step.outputs, lambda g, x: self.graph(g, x, scope))
             given = {**given, "node": node}
         before = launches() if self.watch else 0
-        made = found.run(*inputs, **given)
+        try:
+            made = found.run(*inputs, **given)
+        except (
+            ValueError,
+            IndexError,
+        ) as error:  # of NumPy, whose views serve as ONNX's: shapes and axes that do not fit
+            if isinstance(error, pk.PortkernelError):
+                raise
+            where = f"onnx: node {step.proto.name or step.outputs[0]!r}, {step.name}"
+            raise ArgumentError(f"{where}: expected shapes and axes that fit, got {error}") from error
         if made is NotImplemented:
             return None
         results = made if isinstance(made, tuple) else (made,)

@@ -7,18 +7,13 @@ from typing import Any
 from torch._ops import OpOverload
 
 from . import indexing, norms, pointwise, pooling, products, reductions, shapes  # noqa: F401  # they register
-from .rules import TABLE, Rule, kind_of, refusal
+from .rules import TABLE, kind_of, refusal
 
 _WHY_NOT: dict[str, str] = {
     **dict.fromkeys(("nonzero", "masked_select", "unique_dim", "_unique2", "unique_consecutive"),
                     "the shape of the result depends on the elements"),
     **dict.fromkeys(("_fft_r2c", "_fft_c2r", "_fft_c2c"), "no Fourier transforms"),
 }  # fmt: skip
-
-
-def find(op: OpOverload) -> Rule | None:
-    """The rule for ``op``, if there is one."""
-    return TABLE.get(op)
 
 
 def why_not(op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -40,4 +35,4 @@ def why_not(op: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> st
     return refusal(rule, args, kwargs)
 
 
-__all__ = ["TABLE", "Rule", "find", "kind_of", "why_not"]
+__all__ = ["TABLE", "kind_of", "why_not"]

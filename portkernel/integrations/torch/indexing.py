@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+import portkernel as pk
+
 from . import operators, tiles
 from .pointwise import TO_BOOL, Bound
 from .pointwise import launch as pointwise
@@ -54,20 +56,23 @@ def _linear(x: Tensor, indices: Any) -> tuple[Tensor, Tensor, int, torch.Size]:
     if len(given) == 1:
         return x, indices[first].reshape(-1), first, shape
     linear: Any = None
-    for i in given:
-        n = x.shape[i]
-        own = pointwise(Bound(_from_the_end, (indices[i], n)))
-        linear = own if linear is None else pointwise(Bound(_row_major, (linear, own, n)))
+    step = 1
+    for i in reversed(given):
+        linear = _placed(linear, indices[i], x.shape[i], step)
+        step *= x.shape[i]
     merged = x.reshape(*x.shape[:first], -1, *x.shape[last:])
     return merged, linear.expand(shape).reshape(-1), first, shape
 
 
-def _from_the_end(i: Any, n: Any) -> Any:
-    return tiles.where(i < 0, i + n, i)
+def _placed(linear: Tensor | None, index: Tensor, n: int, step: int) -> Tensor:
+    """``linear`` with what ``index`` into an axis of ``n`` adds to it."""
+    if linear is None:
+        return pointwise(Bound(tiles.place, (index, n, step), dtype=torch.int64))
+    return pointwise(Bound(_with_place, (linear, index, n, step), dtype=torch.int64))
 
 
-def _row_major(outer: Any, inner: Any, n: Any) -> Any:
-    return outer * n + inner
+def _with_place(linear: Any, i: Any, n: Any, step: Any) -> Any:
+    return linear + tiles.place(i, n, step)
 
 
 @covers("index.Tensor", operator="take", refuse=_refuse_advanced)
@@ -100,14 +105,14 @@ def _scatter_add(x: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
     linear: Any = None
     for axis in reversed(range(x.ndim)):
         if axis == dim:
-            own = index
+            linear = _placed(linear, index, x.shape[axis], step)
         else:
             shape = [1] * x.ndim
             shape[axis] = index.shape[axis]
             own = operators.call("arange", index.shape[axis], like=index).view(shape)
-        linear = pointwise(Bound(tiles.multiply, (own, step))) if linear is None else pointwise(
-            Bound(tiles.add_scaled, (linear, own, step))
-        )  # fmt: skip
+            linear = pointwise(Bound(tiles.multiply, (own, step))) if linear is None else pointwise(
+                Bound(tiles.add_scaled, (linear, own, step))
+            )  # fmt: skip
         step *= x.shape[axis]
     linear = linear.expand(index.shape).reshape(-1)
     return operators.call("scatter_add", flat, 0, linear, source.reshape(-1)).view(x.shape)
@@ -141,8 +146,13 @@ def _refuse_scatter(x: Any, dim: int, index: Any, value: Any) -> str:
 def _scatter(x: Tensor, dim: int, index: Tensor, value: Any) -> Any:
     if isinstance(value, Tensor):
         value = value[tuple(slice(n) for n in index.shape)]
-    where = pointwise(Bound(tiles.equal, (_places(x, dim), index), TO_BOOL))
+    where = pointwise(Bound(_hit, (_places(x, dim), index, x.shape[dim]), TO_BOOL))
     return pointwise(Bound(tiles.where, (where, value, x), keep=frozenset({0}), dtype=x.dtype))
+
+
+def _hit(place: Any, index: Any, n: Any) -> Any:
+    pk.device_assert(pk.logical_and(index >= 0, index < n), "an index outside the axis")
+    return place == index
 
 
 def _places(x: Tensor, dim: int) -> Tensor:

@@ -96,10 +96,6 @@ def _stored(statistic: Tensor, dtype: torch.dtype) -> Tensor:
     return statistic if statistic.dtype == dtype else operators.call("astype", statistic, str(dtype)[6:])
 
 
-def _normalised(x: Any, mean: Any, scale: Any) -> Any:
-    return (x - mean) * scale
-
-
 def _weighted_normalised(grad: Any, x: Any, mean: Any, scale: Any) -> Any:
     return grad * ((x - mean) * scale)
 

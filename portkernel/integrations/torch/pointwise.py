@@ -219,7 +219,7 @@ _SAME = (
     "bitwise_right_shift.Tensor_Scalar:right_shift remainder.Tensor remainder.Scalar fmod.Tensor fmod.Scalar "
     "mul.Tensor:multiply mul.Scalar:multiply threshold threshold_backward "
     "sigmoid_backward tanh_backward silu_backward softplus_backward hardtanh_backward hardtanh hardswish silu mish "
-    "square floor_divide:divide_floor floor_divide.Scalar:divide_floor "
+    "square floor_divide floor_divide.Scalar "
     "prims::abs:absolute prims::neg:negative prims::mul:multiply prims::add:add prims::sub:subtract prims::round:round "
     "prims::sign:sign prims::bitwise_and:bitwise_and prims::bitwise_or:bitwise_or prims::bitwise_xor:bitwise_xor "
     "lerp.Tensor:lerp lerp.Scalar:lerp pow.Scalar:power pow.Tensor_Tensor:power"
@@ -268,7 +268,7 @@ def _div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Bound:
         case None:
             return Bound(tiles.divide, (x, y), TO_FLOAT)
         case "floor":
-            return Bound(tiles.divide_floor, (x, y))
+            return Bound(tiles.floor_divide, (x, y))
         case "trunc":
             return Bound(tiles.divide_trunc_float, (x, y))
         case _:

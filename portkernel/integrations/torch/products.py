@@ -11,7 +11,6 @@ from .pointwise import new
 from .rules import covers, refuse_mixed, tensors_in
 
 Tensor = torch.Tensor
-_INTEGERS = (torch.int8, torch.int16, torch.int32, torch.int64, torch.uint8)
 
 
 def _refuse_product(*args: Any, **kwargs: Any) -> str:

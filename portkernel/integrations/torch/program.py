@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import operator
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from .aten import why_not
 from .fusion import FUSED, Fused, arguments, meta
 from .pointwise import Bound, new
 from .pointwise import launch as pointwise
-from .rules import TABLE, aten, kind_of, refusal
+from .rules import TABLE, aten, kind_of
 
 _log = logging.getLogger("portkernel")
 _TRIALS = 5
@@ -180,7 +179,6 @@ class Program:
         with recording(Recorder(tensors)) as recorder:
             computed = self._compute(values)
         made = recorder.finish(computed)
-        self.spoilt = recorder.spoilt
         with self._lock:
             if made is not None and made == before:
                 self._table[key] = _Ready(settings, Replay(made, apart=True, kept=_KEPT_BYTES), tensors)
@@ -399,4 +397,4 @@ def _restrided(t: torch.Tensor, strides: tuple[int, ...] | None) -> torch.Tensor
     return pointwise(Bound(tiles.identity, (t,), dtype=t.dtype), new(t, tuple(t.shape), t.dtype, strides))
 
 
-__all__ = ["Program", "Uncovered", "operator", "refusal", "uncovered"]
+__all__ = ["Program", "Uncovered", "uncovered"]

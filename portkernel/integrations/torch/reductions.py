@@ -116,6 +116,16 @@ def _all(x: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) 
     return operators.call("all", x, _axes(x, dim), out, _kept(x, keepdim))
 
 
+def _refuse_unlike(x: Any, y: Any) -> str:
+    return "" if x.dtype == y.dtype else f"dtypes {x.dtype} and {y.dtype}"
+
+
+@covers("equal", operator="equal", refuse=_refuse_unlike)
+def _equal(x: Tensor, y: Tensor) -> bool:
+    """A number for the host: whether all elements are equal."""
+    return x.shape == y.shape and bool(operators.call("all", operators.call("equal", x, y)))
+
+
 def _correction(unbiased: Any, correction: Any) -> Any:
     if correction is not None:
         return correction

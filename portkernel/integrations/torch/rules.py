@@ -88,7 +88,7 @@ _METADATA = frozenset(
         "stride", "numel", "is_same_size", "_local_scalar_dense", "set_", "resize_", "is_contiguous", "dim",
         "sym_is_contiguous", "_assert_async", "_assert_scalar", "_assert_tensor_metadata", "sym_constrain_range_for_size",
         "is_pinned", "record_stream", "_version", "prim_layout", "is_strides_like_format", "is_non_overlapping_and_dense",
-        "layout", "device", "item", "equal", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_",
+        "layout", "device", "item", "squeeze_", "unsqueeze_", "t_", "transpose_", "swapaxes_", "swapdims_",
     }
 )  # fmt: skip
 """Views that their schema does not call views, questions about tensors, and the way of a number to the host."""

@@ -134,27 +134,14 @@ def _repeat(x: Tensor, repeats: Any) -> Any:
     return out.reshape([int(n) * m for n, m in zip(repeats, (*(1,) * lead, *x.shape), strict=True)])
 
 
-def _below(x: Any, column: Any, row: Any, diagonal: Any) -> Any:
-    return tiles.where(column - row <= diagonal, x, 0)
-
-
-def _above(x: Any, column: Any, row: Any, diagonal: Any) -> Any:
-    return tiles.where(column - row >= diagonal, x, 0)
-
-
-def _triangle(fn: Any, x: Tensor, diagonal: int) -> Tensor:
-    column, row = (operators.call("arange", x.shape[axis], like=x) for axis in (-1, -2))
-    return pointwise(Bound(fn, (x, column, row.view(-1, 1), diagonal), keep=frozenset({1, 2, 3}), dtype=x.dtype))
-
-
-@covers("tril", operator="elementwise")
+@covers("tril", operator="tril")
 def _tril(x: Tensor, diagonal: int = 0) -> Any:
-    return _triangle(_below, x, diagonal)
+    return operators.call("tril", x, diagonal)
 
 
-@covers("triu", operator="elementwise")
+@covers("triu", operator="triu")
 def _triu(x: Tensor, diagonal: int = 0) -> Any:
-    return _triangle(_above, x, diagonal)
+    return operators.call("triu", x, diagonal)
 
 
 # --- resampling ---------------------------------------------------------------------------------------------

@@ -8,11 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 import portkernel as pk
+from portkernel.ops.library import module
 
-from .. import division
+from .. import tiles as shared
 
 Tile = Any
-fmod, divide_trunc = division.fmod, division.quotient
+fmod, divide_trunc = shared.fmod, shared.quotient
+place = shared.place
+_activations, _functions, _trigonometry = (module(name) for name in ("activations", "functions", "trigonometry"))
+arcsin, arccos, arctan = (_trigonometry.arcsin.tile, _trigonometry.arccos.tile, _trigonometry.arctan.tile)
+sinh, cosh = _trigonometry.sinh.tile, _trigonometry.cosh.tile
+arcsinh, arccosh, arctanh = (_trigonometry.arcsinh.tile, _trigonometry.arccosh.tile, _trigonometry.arctanh.tile)
 
 
 def add(x: Tile, y: Tile) -> Tile:
@@ -55,7 +61,7 @@ def divide(x: Tile, y: Tile) -> Tile:
     return x / y
 
 
-def divide_floor(x: Tile, y: Tile) -> Tile:
+def floor_divide(x: Tile, y: Tile) -> Tile:
     return x // y
 
 
@@ -277,52 +283,12 @@ def tan(x: Tile) -> Tile:
     return pk.tan(x)
 
 
-def arcsin(x: Tile) -> Tile:
-    return pk.arctan2(x, pk.sqrt((1 - x) * (1 + x)))
-
-
-def arccos(x: Tile) -> Tile:
-    return pk.arctan2(pk.sqrt((1 - x) * (1 + x)), x)
-
-
-def arctan(x: Tile) -> Tile:
-    return pk.arctan2(x, x * 0 + 1)
-
-
 def arctan2(y: Tile, x: Tile) -> Tile:
     return pk.arctan2(y, x)
 
 
-def sinh(x: Tile) -> Tile:
-    a = pk.abs(x)
-    u = pk.expm1(pk.minimum(a, 1))
-    e = pk.exp(a * 0.5)  # the root of e^|x|: no overflow before the result's own
-    return pk.sign(x) * pk.where(a < 1, 0.5 * (u + u / (u + 1)), e * 0.5 * e - 0.5 / e / e)
-
-
-def cosh(x: Tile) -> Tile:
-    e = pk.exp(pk.abs(x) * 0.5)
-    return e * 0.5 * e + 0.5 / e / e
-
-
 def tanh(x: Tile) -> Tile:
     return pk.tanh(x)
-
-
-def arcsinh(x: Tile) -> Tile:
-    a = pk.abs(x)
-    low, high = pk.minimum(a, 1), pk.maximum(a, 1)
-    small = pk.log1p(low + low * low / (1 + pk.sqrt(low * low + 1)))
-    large = pk.log(high) + pk.log1p(pk.sqrt(1 + 1 / high / high))
-    return pk.sign(x) * pk.where(a < 1, small, large)
-
-
-def arccosh(x: Tile) -> Tile:
-    return pk.log(x) + pk.log1p(pk.sqrt((1 - 1 / x) * (1 + 1 / x)))
-
-
-def arctanh(x: Tile) -> Tile:
-    return 0.5 * (pk.log1p(x) - pk.log1p(-x))
 
 
 def erf(x: Tile) -> Tile:
@@ -345,11 +311,11 @@ def silu(x: Tile) -> Tile:
 
 
 def gelu(x: Tile) -> Tile:
-    return x * 0.5 * (pk.erf(x * 0.7071067811865476) + 1.0)
+    return _activations.activate(x, "gelu")
 
 
 def gelu_tanh(x: Tile) -> Tile:
-    return x * 0.5 * (pk.tanh((x + x * x * x * 0.044715) * 0.7978845608028654) + 1.0)
+    return _activations.activate(x, "gelu_tanh")
 
 
 def softplus(x: Tile, beta: Tile, threshold: Tile) -> Tile:
@@ -370,19 +336,27 @@ def hardtanh(x: Tile, low: Tile, high: Tile) -> Tile:
 
 
 def hardsigmoid(x: Tile) -> Tile:
-    return pk.minimum(pk.maximum(x + 3, 0), 6) / 6
+    return _functions.hardsigmoid.tile(x)
 
 
 def hardswish(x: Tile) -> Tile:
-    return x * pk.minimum(pk.maximum(x + 3, 0), 6) / 6
+    return _functions.hardswish.tile(x)
 
 
 def mish(x: Tile) -> Tile:
-    return x * pk.tanh(pk.maximum(x, 0) + pk.log1p(pk.exp(-pk.abs(x))))
+    return _functions.mish.tile(x)
 
 
-def log_sigmoid(x: Tile) -> Tile:
-    return pk.minimum(x, 0) - pk.log1p(pk.exp(-pk.abs(x)))
+def relu6(x: Tile) -> Tile:
+    return _functions.relu6.tile(x)
+
+
+def softsign(x: Tile) -> Tile:
+    return _functions.softsign.tile(x)
+
+
+def logsigmoid(x: Tile) -> Tile:
+    return _functions.logsigmoid.tile(x)
 
 
 def threshold(x: Tile, limit: Tile, value: Tile) -> Tile:

@@ -62,8 +62,8 @@ function changeFacts(r, leaf) {
 function probeFacts(leaf) {
   const found = doc.probes.filter((p) => p.column === leaf.place.id && p.declared === leaf.dtype);
   return facts("Precision probes", found.map((p) => [
-    `${p.probe}, ${p.cache} cache`,
-    p.degraded ? `<b class="bad">executed as ${esc(p.executed)}</b>` : p.executed ? "as declared" : plain(p.reason),
+    `${p.cache} cache`,
+    `${esc(p.probe)}: ${p.degraded ? `<b class="bad">executed as ${esc(p.executed)}</b>` : p.executed ? "as declared" : plain(p.reason)}`,
   ]));
 }
 

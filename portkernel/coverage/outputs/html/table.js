@@ -70,9 +70,10 @@ function lineHead(line, i) {
   const { group, rows, level } = line;
   const row = doc.rows[rows[0]];
   const only = group.rows.length === 1 ? row.variant : "";
-  const label = level === 2 ? esc(row.variant || "plain call") : `${esc(group.name)}${only ? `<em>${esc(only)}</em>` : ""}`;
+  const name = esc(group.name).replace(/_/g, "_<wbr>"); // where it may be broken
+  const label = level === 2 ? esc(row.variant || "plain call") : `${name}${only ? `<em>${esc(only)}</em>` : ""}`;
   const fold = line.folds ? `<i class="fold" aria-hidden="true"></i>` : "";
-  const n = line.folds ? `<small aria-label="${rows.length} variants">${rows.length}</small>` : group.isOperator ? "" : "<small>kernel</small>";
+  const n = line.folds ? `<small aria-label="${rows.length} variants">${rows.length}</small>` : group.isOperator ? "" : `<small class="kind">kernel</small>`;
   return `<th scope="row" role="rowheader" class="name l${level}" data-r="${i}"${level === 2 ? "" : ` title="${esc(group.name)}"`}>` +
     `<div>${fold}<span>${label}</span>${n}</div></th>`;
 }

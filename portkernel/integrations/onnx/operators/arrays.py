@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from portkernel import ops
+from portkernel.errors import ArgumentError
 
 Array = Any
 
@@ -47,6 +48,13 @@ def reshaped(x: Array, shape: Sequence[int]) -> Array:
         if x.size != int(np.prod(shape)):
             raise
     return copied(x).reshape(tuple(shape))
+
+
+def one_of(name: str, value: str, words: Iterable[str]) -> str:
+    """``value``, the attribute ``name`` of a node, which must be one of ``words``."""
+    if value not in words:
+        raise ArgumentError(f"onnx: {name}: expected {', '.join(words)}, got {value!r}")
+    return value
 
 
 def integers(x: Any) -> list[int]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from portkernel import ops
+from portkernel.errors import UncoveredOperatorError
 
 from ..executor import Node
 from ..registry import Work, operator
@@ -72,11 +73,15 @@ def scan(
 
 @operator("Scan", until=8, work=CONTROL, node=True)
 def scan_batches(
-    lengths: Array | None, *given: Any, body: Steps, num_scan_inputs: int, node: Node, **_: Any
-) -> tuple[Any, ...]:
+    lengths: Array | None, *given: Any, body: Steps, num_scan_inputs: int, node: Node,
+    directions: Sequence[int] | None = None,
+) -> tuple[Any, ...]:  # fmt: skip
     """Opset 8: a scan for each element of a leading batch axis."""
+    if lengths is not None:
+        raise UncoveredOperatorError("onnx: Scan of opset 8: expected sequences of one length, got sequence_lens")
+    back = {"scan_input_directions": directions}
     batches = [
-        scan(*(x[b] for x in given), body=body, num_scan_inputs=num_scan_inputs, node=node)
+        scan(*(x[b] for x in given), body=body, num_scan_inputs=num_scan_inputs, node=node, **back)
         for b in range(given[0].shape[0])
     ]
     return tuple(stacked(list(row)) for row in zip(*batches, strict=True))

@@ -4,39 +4,70 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from portkernel import ops
+from portkernel.errors import ArgumentShapeError
 
 from ..registry import operator
-from .arrays import Array, integers
+from .arrays import Array, integers, one_of
 from .casts import decoded, quantize
 
-Pairs = list[tuple[int, int]]
+Pairs = tuple[tuple[int, int], ...]
 
 
-def padding(
-    auto_pad: str, pads: Sequence[int] | None, size: Sequence[int], reach: Sequence[int], strides: Sequence[int]
-) -> Pairs:
-    """(before, after) of each spatial axis; ``reach`` is what a dilated window covers."""
-    rank = len(size)
-    if auto_pad in ("NOTSET", ""):
-        given = list(pads or [0] * (2 * rank))
-        return list(zip(given[:rank], given[rank:], strict=True))
-    if auto_pad == "VALID":
-        return [(0, 0)] * rank
-    found = []
-    for n, k, s in zip(size, reach, strides, strict=True):
-        total = max(0, (-(-n // s) - 1) * s + k - n)
-        less = total // 2
-        found.append((less, total - less) if auto_pad == "SAME_UPPER" else (total - less, less))
-    return found
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How windows lie over the spatial axes of an image; ``pairs`` is the padding before and after each axis."""
+
+    kernel: tuple[int, ...]
+    dilation: tuple[int, ...]
+    stride: tuple[int, ...]
+    pairs: Pairs
+
+    @property
+    def reach(self) -> tuple[int, ...]:
+        """What a dilated window covers of each axis."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
 
 
-def reached(kernel: Sequence[int], dilations: Sequence[int]) -> list[int]:
-    return [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+def windows(
+    size: Sequence[int],
+    kernel: Sequence[int],
+    auto_pad: str = "NOTSET",
+    dilations: Sequence[int] | None = None,
+    pads: Sequence[int] | None = None,
+    strides: Sequence[int] | None = None,
+) -> Windows:
+    """What a node's attributes say of windows of the shape ``kernel`` over an image of ``size``."""
+    rank = len(kernel)
+    dilation, stride = dilations or [1] * rank, strides or [1] * rank
+    given = list(pads or [0] * (2 * rank))
+    for name, found, wanted in (
+        ("kernel_shape", kernel, len(size)), ("dilations", dilation, rank), ("strides", stride, rank),
+        ("pads", given, 2 * rank),
+    ):  # fmt: skip
+        if len(found) != wanted:
+            raise ArgumentShapeError(f"onnx: {name}: expected {wanted} numbers, got {list(found)}")
+    bare = Windows(tuple(kernel), tuple(dilation), tuple(stride), tuple(zip(given[:rank], given[rank:], strict=True)))
+    match one_of("auto_pad", auto_pad or "NOTSET", ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")):
+        case "NOTSET":
+            return bare
+        case "VALID":
+            return replace(bare, pairs=((0, 0),) * rank)
+        case same:
+            whole = [max(0, (-(-n // s) - 1) * s + k - n) for n, k, s in zip(size, bare.reach, stride, strict=True)]
+            halves = [(n // 2, n - n // 2) for n in whole]
+            return replace(bare, pairs=tuple(h if same == "SAME_UPPER" else h[::-1] for h in halves))
+
+
+def _kernel_of(w: Array, kernel_shape: Sequence[int] | None) -> tuple[int, ...]:
+    if kernel_shape is not None and tuple(kernel_shape) != w.shape[2:]:
+        raise ArgumentShapeError(f"onnx: kernel_shape: expected {list(w.shape[2:])} as w has, got {list(kernel_shape)}")
+    return w.shape[2:]  # type: ignore[no-any-return]
 
 
 @operator("Conv")
@@ -44,55 +75,39 @@ def conv(
     x: Array,
     w: Array,
     bias: Array | None = None,
-    auto_pad: str = "NOTSET",
-    dilations: Sequence[int] | None = None,
     group: int = 1,
     kernel_shape: Sequence[int] | None = None,
-    pads: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
+    **given: Any,
 ) -> Array:
-    rank = x.ndim - 2
-    dilated, stride = dilations or [1] * rank, strides or [1] * rank
-    pairs = padding(auto_pad, pads, x.shape[2:], reached(w.shape[2:], dilated), stride)
-    run = ops.find(f"conv{rank}d")
-    return run(x, w, bias, tuple(stride), tuple(pairs), tuple(dilated), group)
+    at = windows(x.shape[2:], _kernel_of(w, kernel_shape), **given)
+    return ops.find(f"conv{len(at.kernel)}d")(x, w, bias, at.stride, at.pairs, at.dilation, group)
 
 
 @operator("ConvTranspose")
 def conv_transpose(
-    x: Array,
-    w: Array,
-    bias: Array | None = None,
-    auto_pad: str = "NOTSET",
-    dilations: Sequence[int] | None = None,
-    group: int = 1,
-    kernel_shape: Sequence[int] | None = None,
-    output_padding: Sequence[int] | None = None,
-    output_shape: Sequence[int] | None = None,
-    pads: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
-) -> Array:
+    x: Array, w: Array, bias: Array | None = None, group: int = 1, kernel_shape: Sequence[int] | None = None,
+    output_padding: Sequence[int] | None = None, output_shape: Sequence[int] | None = None, **given: Any,
+) -> Array:  # fmt: skip
     """Computed whole, without padding, then cut where the padding takes away, as ONNX pads each side for itself."""
-    rank = x.ndim - 2
-    dilated, stride = dilations or [1] * rank, strides or [1] * rank
+    at = windows(x.shape[2:], _kernel_of(w, kernel_shape), **given)
+    rank = len(at.kernel)
     more = output_padding or [0] * rank
-    reach = reached(w.shape[2:], dilated)
-    full = [(n - 1) * s + k + m for n, s, k, m in zip(x.shape[2:], stride, reach, more, strict=True)]
+    full = [(n - 1) * s + k + m for n, s, k, m in zip(x.shape[2:], at.stride, at.reach, more, strict=True)]
+    auto_pad = given.get("auto_pad", "NOTSET")
+    pairs: Sequence[tuple[int, int]] = at.pairs
     if output_shape is not None or auto_pad.startswith("SAME"):
-        wanted = list(output_shape or [n * s for n, s in zip(x.shape[2:], stride, strict=True)])[-rank:]
+        wanted = list(output_shape or [n * s for n, s in zip(x.shape[2:], at.stride, strict=True)])[-rank:]
         pairs = []
         for n, k in zip(full, wanted, strict=True):
             total = max(0, n - k)
             before = total // 2 if auto_pad == "SAME_UPPER" else total - total // 2
             pairs.append((before, n - k - before))  # below zero: what is missing at the end is zero
-    else:
-        pairs = padding("NOTSET", pads if auto_pad != "VALID" else None, full, reach, stride)
     run = ops.find(f"conv_transpose{rank}d")
     tail = [n - a - b for n, (a, b) in zip(full, pairs, strict=True)]
     # What an output padding adds behind the last window is zero, and the bias.
-    extra = [max(0, m - (s - 1)) for m, s in zip(more, stride, strict=True)]
+    extra = [max(0, m - (s - 1)) for m, s in zip(more, at.stride, strict=True)]
     usual = tuple(m - e for m, e in zip(more, extra, strict=True))
-    y = run(x, w, None, tuple(stride), 0, usual, group, tuple(dilated))
+    y = run(x, w, None, at.stride, 0, usual, group, at.dilation)
     grow = [max(0, -b) + e for (_, b), e in zip(pairs, extra, strict=True)]
     first = [max(0, -a) for a, _ in pairs]
     if any(grow) or any(first):
@@ -153,19 +168,16 @@ def col2im(
     strides: Sequence[int] | None = None,
 ) -> Array:
     """A transposed convolution with weights of one 1 each, the columns' rows as channels."""
-    image, block = integers(image_shape), integers(block_shape)
-    rank = len(image)
-    dilated, stride = dilations or [1] * rank, strides or [1] * rank
-    pairs = padding("NOTSET", pads, image, block, stride)
-    reach = reached(block, dilated)
-    tiles = [(n + a + b - k) // s + 1 for n, (a, b), k, s in zip(image, pairs, reach, stride, strict=True)]
-    size = math.prod(block)
+    image = integers(image_shape)
+    at = windows(image, integers(block_shape), dilations=dilations, pads=pads, strides=strides)
+    room = [n + a + b for n, (a, b) in zip(image, at.pairs, strict=True)]
+    tiles = [(r - k) // s + 1 for r, k, s in zip(room, at.reach, at.stride, strict=True)]
+    size = math.prod(at.kernel)
     n, rows, _ = x.shape
     channels = rows // size
-    weight = np.broadcast_to(np.eye(size, dtype=x.dtype), (channels, size, size)).reshape(rows, 1, *block)
+    weight = np.broadcast_to(np.eye(size, dtype=x.dtype), (channels, size, size)).reshape(rows, 1, *at.kernel)
     columns = x.reshape(n, rows, *tiles)
-    room = [n + a + b for n, (a, b) in zip(image, pairs, strict=True)]
-    more = [r - ((t - 1) * s + k) for r, t, s, k in zip(room, tiles, stride, reach, strict=True)]
+    more = [r - ((t - 1) * s + k) for r, t, s, k in zip(room, tiles, at.stride, at.reach, strict=True)]
     return conv_transpose(
-        columns, weight, group=channels, dilations=dilated, strides=stride, pads=pads, output_padding=more
+        columns, weight, group=channels, dilations=at.dilation, strides=at.stride, pads=pads, output_padding=more
     )

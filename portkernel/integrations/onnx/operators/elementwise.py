@@ -11,33 +11,29 @@ import numpy as np
 import portkernel as pk
 from portkernel import ops
 
-from ... import division
+from ... import tiles
 from ..registry import Work, operator
 from . import formulas
-from .arrays import Array
+from .arrays import Array, copied, one_of
 
 _UNARY = {
     "Abs": "absolute", "Neg": "negative", "Sign": "sign", "Floor": "floor", "Ceil": "ceil", "Round": "round",
     "Sqrt": "sqrt", "Exp": "exp", "Log": "log", "Sin": "sin", "Cos": "cos", "Tan": "tan", "Asin": "arcsin",
     "Acos": "arccos", "Atan": "arctan", "Sinh": "sinh", "Cosh": "cosh", "Tanh": "tanh", "Asinh": "arcsinh",
     "Acosh": "arccosh", "Atanh": "arctanh", "Erf": "erf", "Sigmoid": "sigmoid", "Relu": "relu", "Softplus": "softplus",
-    "IsNaN": "isnan", "Not": "logical_not", "BitwiseNot": "invert",
+    "IsNaN": "isnan", "Not": "logical_not", "BitwiseNot": "invert", "Reciprocal": "reciprocal", "Softsign": "softsign",
+    "HardSwish": "hardswish", "Mish": "mish",
 }  # fmt: skip
 _BINARY = {
     "Add": "add", "Sub": "subtract", "Mul": "multiply", "Equal": "equal", "Less": "less", "LessOrEqual": "less_equal",
     "Greater": "greater", "GreaterOrEqual": "greater_equal", "And": "logical_and", "Or": "logical_or",
     "Xor": "not_equal", "BitwiseAnd": "bitwise_and", "BitwiseOr": "bitwise_or", "BitwiseXor": "bitwise_xor",
 }  # fmt: skip
-_FORMULAS = {
-    "Reciprocal": formulas.reciprocal, "Softsign": formulas.softsign, "HardSwish": formulas.hard_swish,
-    "Mish": formulas.mish,
-}  # fmt: skip
 
 
-def _unary(name: str, function: Callable[..., Any] | None = None) -> Callable[[Array], Array]:
+def _unary(name: str) -> Callable[[Array], Array]:
     def run(x: Array, **_: Any) -> Array:
-        # Opset 1 had an attribute consumed_inputs, which said nothing about the result.
-        return ops.find(name)(x) if function is None else ops.elementwise(function, x)
+        return ops.find(name)(x)  # opset 1 had an attribute consumed_inputs, which said nothing about the result
 
     return run
 
@@ -58,8 +54,6 @@ def _binary(name: str) -> Callable[..., Array]:
 
 for _name, _op in _UNARY.items():
     operator(_name)(_unary(_op))
-for _name, _formula in _FORMULAS.items():
-    operator(_name)(_unary("", _formula))
 for _name, _op in _BINARY.items():
     operator(_name)(_binary(_op))
 
@@ -67,7 +61,7 @@ for _name, _op in _BINARY.items():
 @operator("Div")
 def div(a: Array, b: Array, axis: int | None = None, **_: Any) -> Array:
     b = aligned(a, b, axis)
-    return ops.divide(a, b) if a.dtype.kind not in "iu" else ops.elementwise(division.quotient, a, b)
+    return ops.divide(a, b) if a.dtype.kind not in "iu" else ops.elementwise(tiles.quotient, a, b)
 
 
 @operator("Pow")
@@ -78,17 +72,18 @@ def pow(x: Array, y: Array, axis: int | None = None, **_: Any) -> Array:
 
 @operator("Mod")
 def mod(a: Array, b: Array, fmod: int = 0) -> Array:
-    return ops.elementwise(division.fmod, a, b) if fmod else ops.remainder(a, b)
+    return ops.elementwise(tiles.fmod, a, b) if fmod else ops.remainder(a, b)
 
 
 @operator("BitShift")
 def bit_shift(x: Array, y: Array, direction: str) -> Array:
-    return ops.left_shift(x, y) if direction == "LEFT" else ops.right_shift(x, y)
+    left = one_of("direction", direction, ("LEFT", "RIGHT")) == "LEFT"
+    return ops.left_shift(x, y) if left else ops.right_shift(x, y)
 
 
 def _folded(name: str) -> Callable[..., Array]:
     def run(*arrays: Array, **_: Any) -> Array:
-        return reduce(ops.find(name), arrays) if len(arrays) > 1 else ops.elementwise(formulas.unchanged, *arrays)
+        return reduce(ops.find(name), arrays) if len(arrays) > 1 else copied(*arrays)
 
     return run
 
@@ -99,7 +94,7 @@ for _name, _op in {"Max": "maximum", "Min": "minimum", "Sum": "add"}.items():
 
 @operator("Mean")
 def mean(*arrays: Array, **_: Any) -> Array:
-    return ops.elementwise(formulas.quotient_by, _folded("add")(*arrays), float(len(arrays)))
+    return ops.divide(_folded("add")(*arrays), float(len(arrays)))
 
 
 @operator("Where")
@@ -113,7 +108,7 @@ def clip(x: Array, low: Array | None = None, high: Array | None = None) -> Array
         x = ops.maximum(x, low)
     if high is not None:
         x = ops.minimum(x, high)
-    return x if low is not None or high is not None else ops.elementwise(formulas.unchanged, x)
+    return x if low is not None or high is not None else copied(x)
 
 
 @operator("Clip", until=6)
@@ -144,23 +139,33 @@ def prelu(x: Array, slope: Array, **_: Any) -> Array:
     return ops.elementwise(formulas.prelu, x, slope)
 
 
-def _with(name: str, formula: Callable[..., Any], **defaults: float) -> None:
-    """An activation whose attributes are the arguments of ``formula`` after x."""
+def of_formula(formula: Callable[..., Any]) -> Callable[..., Array]:
+    """The function of an array and numbers that a function of tiles is."""
+    return lambda x, *numbers: ops.elementwise(formula, x, *numbers)
 
+
+ACTIVATIONS: dict[str, tuple[Callable[..., Array], dict[str, float]]] = {
+    "LeakyRelu": (ops.leaky_relu, {"alpha": 0.01}),
+    "Elu": (ops.elu, {"alpha": 1.0}),
+    "Celu": (of_formula(formulas.celu), {"alpha": 1.0}),
+    "Selu": (of_formula(formulas.selu), {"alpha": 1.6732632423543772, "gamma": 1.0507009873554805}),
+    "HardSigmoid": (of_formula(formulas.hard_sigmoid), {"alpha": 0.2, "beta": 0.5}),
+    "ThresholdedRelu": (of_formula(formulas.thresholded_relu), {"alpha": 1.0}),
+    "Swish": (of_formula(formulas.swish), {"alpha": 1.0}),
+    "Shrink": (of_formula(formulas.shrink), {"bias": 0.0, "lambd": 0.5}),
+}
+"""Functions of x and numbers, and the attributes that hold these, with their defaults."""
+
+
+def _activation(function: Callable[..., Array], defaults: dict[str, float]) -> Callable[..., Array]:
     def run(x: Array, consumed_inputs: Any = None, **given: float) -> Array:
-        return ops.elementwise(formula, x, *(float(v) for v in (defaults | given).values()))
+        return function(x, *(float(v) for v in (defaults | given).values()))
 
-    operator(name)(run)
+    return run
 
 
-_with("LeakyRelu", formulas.leaky_relu, alpha=0.01)
-_with("Elu", formulas.elu, alpha=1.0)
-_with("Celu", formulas.celu, alpha=1.0)
-_with("Selu", formulas.selu, alpha=1.6732632423543772, gamma=1.0507009873554805)
-_with("HardSigmoid", formulas.hard_sigmoid, alpha=0.2, beta=0.5)
-_with("ThresholdedRelu", formulas.thresholded_relu, alpha=1.0)
-_with("Swish", formulas.swish, alpha=1.0)
-_with("Shrink", formulas.shrink, bias=0.0, lambd=0.5)
+for _name, _found in ACTIVATIONS.items():
+    operator(_name)(_activation(*_found))
 
 
 @operator("Dropout", until=11, work=Work.VIEW)

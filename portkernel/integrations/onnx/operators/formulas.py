@@ -12,32 +12,8 @@ import portkernel as pk
 Tile = Any
 
 
-def unchanged(x: Tile) -> Tile:
-    return x
-
-
-def reciprocal(x: Tile) -> Tile:
-    return 1.0 / x
-
-
-def quotient_by(x: Tile, y: Tile) -> Tile:
-    return x / y
-
-
-def softsign(x: Tile) -> Tile:
-    return x / (1.0 + pk.abs(x))
-
-
-def leaky_relu(x: Tile, alpha: Tile) -> Tile:
-    return pk.where(x < 0, x * alpha, x)
-
-
 def prelu(x: Tile, slope: Tile) -> Tile:
     return pk.where(x < 0, x * slope, x)
-
-
-def elu(x: Tile, alpha: Tile) -> Tile:
-    return pk.where(x < 0, pk.expm1(pk.minimum(x, 0)) * alpha, x)
 
 
 def celu(x: Tile, alpha: Tile) -> Tile:
@@ -52,14 +28,6 @@ def hard_sigmoid(x: Tile, alpha: Tile, beta: Tile) -> Tile:
     return pk.minimum(pk.maximum(x * alpha + beta, 0), 1)
 
 
-def hard_swish(x: Tile) -> Tile:
-    return x * pk.minimum(pk.maximum(x * (1.0 / 6.0) + 0.5, 0), 1)
-
-
-def mish(x: Tile) -> Tile:
-    return x * pk.tanh(pk.maximum(x, 0) + pk.log1p(pk.exp(-pk.abs(x))))
-
-
 def swish(x: Tile, alpha: Tile) -> Tile:
     return x * pk.sigmoid(x * alpha)
 
@@ -71,10 +39,6 @@ def thresholded_relu(x: Tile, alpha: Tile) -> Tile:
 def shrink(x: Tile, bias: Tile, limit: Tile) -> Tile:
     zero = pk.zeros_like(x)
     return pk.where(x < -limit, (x + bias).astype(x.dtype), pk.where(x > limit, (x - bias).astype(x.dtype), zero))
-
-
-def square(x: Tile) -> Tile:
-    return x * x
 
 
 def inverse_root(x: Tile, eps: Tile) -> Tile:
@@ -174,14 +138,6 @@ def progression(i: Tile, start: Tile, step: Tile) -> Tile:
     return i.astype(start.dtype) * step + start
 
 
-def upper_triangle(x: Tile, row: Tile, column: Tile) -> Tile:
-    return pk.where(column >= row, x, pk.zeros_like(x))
-
-
-def lower_triangle(x: Tile, row: Tile, column: Tile) -> Tile:
-    return pk.where(column <= row, x, pk.zeros_like(x))
-
-
 def wrapped_index(i: Tile, n: Tile) -> Tile:
     """A negative index counted from the end."""
     return pk.where(i < 0, i + n, i)
@@ -198,12 +154,6 @@ def multiplied_add(x: Tile, y: Tile, z: Tile) -> Tile:
 def mixed(z: Tile, old: Tile, new: Tile) -> Tile:
     """``old`` where z is 1, ``new`` where it is 0."""
     return new + z * (old - new)
-
-
-def place(i: Tile, n: Tile, step: Tile) -> Tile:
-    """What an index, perhaps negative, adds to a row-major place."""
-    wide = i.astype(pk.int64)
-    return pk.where(wide < 0, wide + n, wide) * step
 
 
 # --- points between pixels ----------------------------------------------------------------------------------

@@ -45,9 +45,7 @@ def eye_like(x: Array, dtype: int | None = None, k: int = 0) -> Array:
 @operator("Trilu")
 def trilu(x: Array, k: Array | None = None, upper: int = 1) -> Array:
     shift = 0 if k is None else integers(k)[0]
-    rows, columns = np.arange(x.shape[-2])[:, None] + shift, np.arange(x.shape[-1])[None]
-    formula = formulas.upper_triangle if upper else formulas.lower_triangle
-    return ops.elementwise(formula, x, rows, columns)
+    return ops.triu(x, shift) if upper else ops.tril(x, shift)
 
 
 @operator("OneHot")

@@ -93,7 +93,7 @@ def lp_norm(x: Array, axis: int = -1, p: int = 2) -> Array:
 @operator("LRN")
 def lrn(x: Array, size: int, alpha: float = 1e-4, beta: float = 0.75, bias: float = 1.0) -> Array:
     before = (size - 1) // 2
-    squares = ops.elementwise(formulas.square, x)
+    squares = ops.square(x)
     padded = ops.pad(squares, [(0, 0), (before, size - 1 - before), *[(0, 0)] * (x.ndim - 2)])
     total = padded[:, : x.shape[1]]
     for i in range(1, size):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,49 +14,54 @@ from portkernel import ops
 from ..registry import operator
 from . import formulas
 from .arrays import Array, along
-from .convolution import Pairs, padding, reached
+from .convolution import Pairs, Windows, windows
 
 
-def _places(n: int, reach: int, stride: int, pair: tuple[int, int], ceil_mode: int) -> int:
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """The windows of a pooling over x, and how many of them each axis has."""
+
+    at: Windows
+    counts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, x: Array, kernel_shape: Sequence[int], ceil_mode: int, given: dict[str, Any]) -> _Pool:
+        at = windows(x.shape[2:], kernel_shape, **given)
+        each = zip(x.shape[2:], at.reach, at.stride, at.pairs, strict=True)
+        return cls(at, tuple(_count(n, k, s, pair, ceil_mode) for n, k, s, pair in each))
+
+    def seen(self, x: Array, fill: float = 0.0) -> tuple[Array, Pairs]:
+        """x with ``fill`` where windows reach beyond it, without what no window sees; and the padding of that."""
+        ends = [(c - 1) * s + k for c, s, k in zip(self.counts, self.at.stride, self.at.reach, strict=True)]
+        pairs = tuple((a, max(0, end - n - a)) for n, end, (a, _) in zip(x.shape[2:], ends, self.at.pairs, strict=True))
+        padded = ops.pad(x, [(0, 0), (0, 0), *pairs], constant_values=fill) if any(map(any, pairs)) else x
+        return padded[(slice(None), slice(None), *(slice(0, end) for end in ends))], pairs
+
+    def sums(self, x: Array) -> Array:
+        """The sum of each window."""
+        seen, _ = self.seen(x)
+        at = self.at
+        if all(d == 1 for d in at.dilation):
+            return ops.avg_pool(seen, at.kernel, at.stride, 0, divisor_override=1)
+        ones = np.ones((x.shape[1], 1, *at.kernel), x.dtype)
+        return ops.find(f"conv{len(at.kernel)}d")(seen, ones, None, at.stride, 0, at.dilation, x.shape[1])
+
+
+def _count(n: int, reach: int, stride: int, pair: tuple[int, int], ceil_mode: int) -> int:
     """How many windows an axis has; one that would begin in the padding behind does not count."""
     room = n + sum(pair) - reach
     count = (-(-room // stride) if ceil_mode else room // stride) + 1
     return count - 1 if ceil_mode and (count - 1) * stride >= n + pair[0] else count
 
 
-def _grown(
-    x: Array, pairs: Pairs, reach: Sequence[int], stride: Sequence[int], ceil_mode: int
-) -> tuple[Pairs, list[int]]:
-    """The padding that gives every window its elements, and how many windows there are."""
-    found, counts = [], []
-    for n, pair, k, s in zip(x.shape[2:], pairs, reach, stride, strict=True):
-        count = _places(n, k, s, pair, ceil_mode)
-        counts.append(count)
-        found.append((pair[0], max(0, (count - 1) * s + k - n - pair[0])))
-    return found, counts
-
-
 @operator("MaxPool")
 def max_pool(
-    x: Array,
-    kernel_shape: Sequence[int],
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    dilations: Sequence[int] | None = None,
-    pads: Sequence[int] | None = None,
-    storage_order: int = 0,
-    strides: Sequence[int] | None = None,
+    x: Array, kernel_shape: Sequence[int], ceil_mode: int = 0, storage_order: int = 0, **given: Any
 ) -> tuple[Array, Array]:
-    rank = x.ndim - 2
-    dilated, stride = dilations or [1] * rank, strides or [1] * rank
-    reach = reached(kernel_shape, dilated)
-    pairs = padding(auto_pad, pads, x.shape[2:], reach, stride)
-    pairs, counts = _grown(x, pairs, reach, stride, ceil_mode)
-    lowest = -math.inf if x.dtype.kind not in "iu" else int(np.iinfo(x.dtype).min)
-    seen = ops.pad(x, [(0, 0), (0, 0), *pairs], constant_values=lowest) if any(map(any, pairs)) else x
-    window = tuple(slice(0, (c - 1) * s + k) for c, s, k in zip(counts, stride, reach, strict=True))
-    seen = seen[(slice(None), slice(None), *window)]
-    y, places = ops.max_pool(seen, tuple(kernel_shape), tuple(stride), 0, tuple(dilated), return_indices=True)
+    pool = _Pool.of(x, kernel_shape, ceil_mode, given)
+    seen, pairs = pool.seen(x, -math.inf if x.dtype.kind not in "iu" else int(np.iinfo(x.dtype).min))
+    at = pool.at
+    y, places = ops.max_pool(seen, at.kernel, at.stride, 0, at.dilation, return_indices=True)
     return y, _numbered(x, places, seen.shape[2:], pairs, storage_order)
 
 
@@ -76,64 +82,26 @@ def _numbered(x: Array, places: Array, size: Sequence[int], pairs: Pairs, storag
     return ops.add(local, images)
 
 
-def _window_sums(x: Array, kernel: Sequence[int], stride: Sequence[int], dilated: Sequence[int]) -> Array:
-    """The sum of each window of an image that needs no padding."""
-    if all(d == 1 for d in dilated):
-        return ops.avg_pool(x, tuple(kernel), tuple(stride), 0, divisor_override=1)
-    run = ops.find(f"conv{len(kernel)}d")
-    ones = np.ones((x.shape[1], 1, *kernel), x.dtype)
-    return run(x, ones, None, tuple(stride), 0, tuple(dilated), x.shape[1])
-
-
-def _padded(x: Array, pairs: Pairs, counts: Sequence[int], reach: Sequence[int], stride: Sequence[int]) -> Array:
-    seen = ops.pad(x, [(0, 0), (0, 0), *pairs]) if any(map(any, pairs)) else x
-    window = tuple(slice(0, (c - 1) * s + k) for c, s, k in zip(counts, stride, reach, strict=True))
-    return seen[(slice(None), slice(None), *window)]
-
-
 @operator("AveragePool")
 def average_pool(
-    x: Array,
-    kernel_shape: Sequence[int],
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    count_include_pad: int = 0,
-    dilations: Sequence[int] | None = None,
-    pads: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
+    x: Array, kernel_shape: Sequence[int], ceil_mode: int = 0, count_include_pad: int = 0, **given: Any
 ) -> Array:
     """Sums of windows over how many elements each counts: a table of the host, one factor for each axis."""
-    rank = x.ndim - 2
-    dilated, stride = dilations or [1] * rank, strides or [1] * rank
-    reach = reached(kernel_shape, dilated)
-    named = padding(auto_pad, pads, x.shape[2:], reach, stride)
-    pairs, counts = _grown(x, named, reach, stride, ceil_mode)
-    sums = _window_sums(_padded(x, pairs, counts, reach, stride), kernel_shape, stride, dilated)
+    pool = _Pool.of(x, kernel_shape, ceil_mode, given)
+    at, rank = pool.at, len(kernel_shape)
     divisor: Any = np.ones([1] * (rank + 2), x.dtype)
-    for i, (n, k, s, d, (a, b)) in enumerate(zip(x.shape[2:], kernel_shape, stride, dilated, named, strict=True)):
-        taps = np.arange(counts[i])[:, None] * s + np.arange(k) * d - a
+    each = zip(x.shape[2:], pool.counts, at.kernel, at.stride, at.dilation, at.pairs, strict=True)
+    for i, (n, count, k, s, d, (a, b)) in enumerate(each):
+        taps = np.arange(count)[:, None] * s + np.arange(k) * d - a
         inside = (taps >= -a) & (taps < n + b) if count_include_pad else (taps >= 0) & (taps < n)
         divisor = divisor * along(inside.sum(1).astype(x.dtype), i + 2, rank + 2)
-    return ops.divide(sums, divisor)
+    return ops.divide(pool.sums(x), divisor)
 
 
 @operator("LpPool")
-def lp_pool(
-    x: Array,
-    kernel_shape: Sequence[int],
-    p: float = 2,
-    auto_pad: str = "NOTSET",
-    ceil_mode: int = 0,
-    dilations: Sequence[int] | None = None,
-    pads: Sequence[int] | None = None,
-    strides: Sequence[int] | None = None,
-) -> Array:
-    rank = x.ndim - 2
-    dilated, stride = dilations or [1] * rank, strides or [1] * rank
-    reach = reached(kernel_shape, dilated)
-    pairs, counts = _grown(x, padding(auto_pad, pads, x.shape[2:], reach, stride), reach, stride, ceil_mode)
+def lp_pool(x: Array, kernel_shape: Sequence[int], p: float = 2, ceil_mode: int = 0, **given: Any) -> Array:
     powers = ops.elementwise(formulas.power_of_size, x, float(p))
-    sums = _window_sums(_padded(powers, pairs, counts, reach, stride), kernel_shape, stride, dilated)
+    sums = _Pool.of(x, kernel_shape, ceil_mode, given).sums(powers)
     return ops.elementwise(formulas.power_of_size, sums, 1 / p)
 
 

@@ -8,37 +8,36 @@ from typing import Any
 import numpy as np
 
 from portkernel import ops
-from portkernel.errors import UncoveredOperatorError
+from portkernel.errors import ArgumentShapeError, UncoveredOperatorError
 
 from ..registry import operator
 from . import formulas
-from .arrays import Array, along
+from .arrays import Array, along, one_of
+from .elementwise import ACTIVATIONS, of_formula
 
 Step = Callable[[Array, list[Array]], list[Array]]
 
 
+_PLAIN = frozenset({"tanh", "sigmoid", "relu", "softplus", "softsign"})
+_BY_NUMBERS: dict[str, tuple[Callable[..., Array], tuple[float, ...]]] = {
+    "affine": (of_formula(formulas.affine), (1.0, 0.0)),
+    **{
+        name.lower(): (ACTIVATIONS[name][0], tuple(ACTIVATIONS[name][1].values()))
+        for name in ("LeakyRelu", "ThresholdedRelu", "HardSigmoid", "Elu")
+    },
+}
+
+
 def _function(name: str, alpha: float | None, beta: float | None) -> Callable[[Array], Array]:
     """An activation of a recurrent network. Raises UncoveredOperatorError for one that has no function here."""
-
-    def of(formula: Callable[..., Any], *defaults: float) -> Callable[[Array], Array]:
-        given = [d if g is None else g for d, g in zip(defaults, (alpha, beta), strict=False)]
-        return lambda x: ops.elementwise(formula, x, *given)
-
-    plain = {"tanh": "tanh", "sigmoid": "sigmoid", "relu": "relu", "softplus": "softplus", "softsign": "softsign"}
     name = name.lower()
-    if name in plain:
-        return ops.find(plain[name])
-    if name == "affine":
-        return of(formulas.affine, 1.0, 0.0)
-    if name == "leakyrelu":
-        return of(formulas.leaky_relu, 0.01)
-    if name == "thresholdedrelu":
-        return of(formulas.thresholded_relu, 1.0)
-    if name == "hardsigmoid":
-        return of(formulas.hard_sigmoid, 0.2, 0.5)
-    if name == "elu":
-        return of(formulas.elu, 1.0)
-    raise UncoveredOperatorError(f"onnx: recurrent network: expected a known activation, got {name!r}")
+    if name in _PLAIN:
+        return ops.find(name)
+    if name not in _BY_NUMBERS:
+        raise UncoveredOperatorError(f"onnx: recurrent network: expected a known activation, got {name!r}")
+    function, defaults = _BY_NUMBERS[name]
+    numbers = [d if g is None else g for d, g in zip(defaults, (alpha, beta), strict=False)]
+    return lambda x: function(x, *numbers)
 
 
 def _functions(given: dict[str, Any], defaults: Sequence[str], direction: int) -> list[Callable[[Array], Array]]:
@@ -81,7 +80,12 @@ def _network(
     given: dict[str, Any],
 ) -> tuple[Array, ...]:
     """(Y, the last states), for both directions where asked for, in the layout asked for."""
-    direction, layout = given.get("direction", "forward"), given.get("layout", 0)
+    direction = one_of("direction", given.get("direction", "forward"), ("forward", "reverse", "bidirectional"))
+    layout = given.get("layout", 0)
+    if w.shape[0] != 1 + (direction == "bidirectional"):
+        raise ArgumentShapeError(
+            f"onnx: W: expected weights for direction {direction!r} alone, got {w.shape[0]} of them"
+        )
     x = x.transpose(1, 0, 2) if layout else x
     hidden = given["hidden_size"]
     rows, finals = [], []

@@ -11,7 +11,6 @@ import numpy as np
 from portkernel import ops
 
 from ..registry import operator
-from . import formulas
 from .arrays import Array, along, integers, reshaped
 
 
@@ -76,7 +75,7 @@ def _log_sum_exp(x: Array, axis: Any, keepdims: bool) -> Array:
 
 
 def _sum_square(x: Array, axis: Any, keepdims: bool) -> Array:
-    return _sum(ops.elementwise(formulas.square, x), axis, keepdims)
+    return _sum(ops.square(x), axis, keepdims)
 
 
 _FOLDS: dict[str, Callable[..., Array]] = {

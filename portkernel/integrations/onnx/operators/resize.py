@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from portkernel import ops
+from portkernel.errors import ArgumentError
 
 from ..registry import operator
-from .arrays import Array, along, copied, integers
+from .arrays import Array, along, copied, integers, one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,17 @@ class Axis:
                     return np.asarray([0.5 * (self.start + self.end) * (n - 1)])
                 return self.start * (n - 1) + i * (self.end - self.start) * (n - 1) / (m - 1)
             case other:
-                raise ValueError(f"Resize: coordinate_transformation_mode: got {other!r}")
+                raise ArgumentError(f"onnx: coordinate_transformation_mode: expected a known one, got {other!r}")
 
 
 def nearest(x: Array, mode: str, n: int) -> Array:
-    rounded = {
-        "round_prefer_floor": lambda: np.ceil(x - 0.5), "round_prefer_ceil": lambda: np.floor(x + 0.5),
-        "floor": lambda: np.floor(x), "ceil": lambda: np.ceil(x),
-    }[mode]()  # fmt: skip
-    return np.clip(rounded, 0, n - 1).astype(np.int64)
+    return np.clip(_NEAREST[one_of("nearest_mode", mode, _NEAREST)](x), 0, n - 1).astype(np.int64)
+
+
+_NEAREST: dict[str, Callable[[Array], Array]] = {
+    "round_prefer_floor": lambda x: np.ceil(x - 0.5), "round_prefer_ceil": lambda x: np.floor(x + 0.5),
+    "floor": np.floor, "ceil": np.ceil,
+}  # fmt: skip
 
 
 def _triangle(distance: Array, _: float) -> Array:
@@ -101,6 +104,8 @@ def resize(
     mode: str = "nearest",
     nearest_mode: str = "round_prefer_floor",
 ) -> Array:
+    one_of("mode", mode, ("nearest", "linear", "cubic"))
+    one_of("keep_aspect_ratio_policy", keep_aspect_ratio_policy, ("stretch", "not_larger", "not_smaller"))
     named = [a % x.ndim for a in axes] if axes is not None else list(range(x.ndim))
     crop = coordinate_transformation_mode == "tf_crop_and_resize"
     found = _axes(x, named, roi if crop else None, scales, sizes, keep_aspect_ratio_policy)
@@ -136,7 +141,8 @@ def _axes(
         factors = [float(s) for s in scales]
         wanted = [math.floor(n * (b - a) * s) for n, s, (a, b) in zip(lengths, factors, bounds, strict=True)]
     else:
-        assert sizes is not None
+        if sizes is None or not sizes.size:
+            raise ArgumentError("onnx: scales: expected scales or sizes, got neither")
         wanted = integers(sizes)
         factors = [m / n for m, n in zip(wanted, lengths, strict=True)]
         if policy != "stretch":

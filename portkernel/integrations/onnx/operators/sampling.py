@@ -16,7 +16,7 @@ from portkernel import ops
 
 from ..registry import operator
 from . import formulas
-from .arrays import Array, copied, integers, reshaped
+from .arrays import Array, copied, integers, one_of, reshaped
 
 Tap = tuple[Array, Array]
 """Places along an axis (int64, within it) and their weights."""
@@ -70,7 +70,8 @@ def sampled(x: Array, taps: Sequence[list[Tap]]) -> Array:
 def grid_sample(
     x: Array, grid: Array, align_corners: int = 0, mode: str = "linear", padding_mode: str = "zeros"
 ) -> Array:
-    mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)
+    mode = one_of("mode", {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode), _TAPS)
+    one_of("padding_mode", padding_mode, ("zeros", "border", "reflection"))
     n, rank = x.shape[0], x.ndim - 2
     points = math.prod(grid.shape[1:-1])
     taps = []
@@ -125,6 +126,8 @@ def roi_align(
     spatial_scale: float = 1.0,
 ) -> Array:
     """How many points a bin has is read on the host where the model leaves it to the size of the region."""
+    one_of("mode", mode, ("avg", "max"))
+    one_of("coordinate_transformation_mode", coordinate_transformation_mode, ("half_pixel", "output_half_pixel"))
     shift = 0.5 if coordinate_transformation_mode == "half_pixel" else 0.0
     least = 0.0 if shift else 1.0
     found = []

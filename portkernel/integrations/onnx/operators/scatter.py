@@ -9,22 +9,26 @@ import numpy as np
 
 from portkernel import ops
 
+from ... import tiles
 from ..registry import operator
-from . import formulas
-from .arrays import Array, reshaped
+from .arrays import Array, copied, one_of, reshaped
 
 _MODES = {"none": "none", "add": "sum", "mul": "prod", "max": "max", "min": "min"}
+
+
+def _mode(reduction: str) -> str:
+    return _MODES[one_of("reduction", reduction, _MODES)]
 
 
 @operator("ScatterElements", "Scatter")
 def scatter_elements(x: Array, indices: Array, updates: Array, axis: int = 0, reduction: str = "none") -> Array:
     at = axis % x.ndim
     if all(n == m for i, (n, m) in enumerate(zip(x.shape, indices.shape, strict=True)) if i != at):
-        return ops.put_along_axis(x, indices, updates, at, _MODES[reduction])
+        return ops.put_along_axis(x, indices, updates, at, _mode(reduction))
     # Fewer indices than elements along another axis: the corner that they cover.
     corner = tuple(slice(0, m) if i != at else slice(None) for i, m in enumerate(indices.shape))
-    out = ops.elementwise(formulas.unchanged, x)
-    ops.put_along_axis(out[corner], indices, updates, at, _MODES[reduction], out=out[corner])
+    out = copied(x)
+    ops.put_along_axis(out[corner], indices, updates, at, _mode(reduction), out=out[corner])
     return out
 
 
@@ -34,7 +38,7 @@ def places(indices: Array, shape: Sequence[int], lead: tuple[Array, ...] = ()) -
     parts = [*lead, *(indices[..., i] for i in range(indices.shape[-1]))]
     found = None
     for part, n, step in zip(parts, shape, steps, strict=True):
-        term = ops.elementwise(formulas.place, part, n, step, dtype=np.int64)
+        term = ops.elementwise(tiles.place, part, n, step, dtype=np.int64)
         found = term if found is None else ops.add(found, term)
     return found
 
@@ -61,13 +65,14 @@ def scatter_nd(x: Array, indices: Array, updates: Array, reduction: str = "none"
     rows = reshaped(x, (math.prod(head), math.prod(rest)))
     each = np.broadcast_to(reshaped(where, (where.size, 1)), (where.size, rows.shape[1]))
     values = reshaped(updates, (where.size, rows.shape[1]))
-    return ops.put_along_axis(rows, each, values, 0, _MODES[reduction]).reshape(x.shape)
+    return ops.put_along_axis(rows, each, values, 0, _mode(reduction)).reshape(x.shape)
 
 
 @operator("TensorScatter")
 def tensor_scatter(
     past: Array, update: Array, write_indices: Array | None = None, axis: int = -2, mode: str = "linear"
 ) -> Array:
+    one_of("mode", mode, ("linear", "circular"))
     at, n = axis % past.ndim, past.shape[axis]
     first = np.zeros(past.shape[0], np.int64) if write_indices is None else np.asarray(write_indices)
     steps = first[:, None] + np.arange(update.shape[at])

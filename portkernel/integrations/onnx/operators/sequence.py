@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from portkernel import ops
+from portkernel.errors import ArgumentError
 
 from ..registry import Work, operator
 from .arrays import Array, integers
@@ -26,24 +27,33 @@ def sequence_construct(*values: Any) -> Sequence:
     return list(values)
 
 
+def _position(values: Sequence, at: Array | None, end: int) -> int:
+    """``at`` counted from the first value, below ``end``; the last place where it is left out."""
+    if at is None:
+        return end - 1
+    (i,) = integers(at)
+    if not -len(values) <= i < end:
+        raise ArgumentError(f"onnx: position: expected {-len(values)} to {end - 1}, got {i}")
+    return i if i >= 0 else i + len(values)
+
+
 @operator("SequenceInsert", work=VIEW)
 def sequence_insert(values: Sequence, x: Array, at: Array | None = None) -> Sequence:
-    i = len(values) if at is None else integers(at)[0] % (len(values) + 1) if integers(at)[0] >= 0 else integers(at)[0]
     made = list(values)
-    made.insert(i, x)
+    made.insert(_position(values, at, len(values) + 1), x)
     return made
 
 
 @operator("SequenceErase", work=VIEW)
 def sequence_erase(values: Sequence, at: Array | None = None) -> Sequence:
     made = list(values)
-    del made[-1 if at is None else integers(at)[0]]
+    del made[_position(values, at, len(values))]
     return made
 
 
 @operator("SequenceAt", work=VIEW)
 def sequence_at(values: Sequence, at: Array) -> Any:
-    return values[integers(at)[0]]
+    return values[_position(values, at, len(values))]
 
 
 @operator("SequenceLength", work=VIEW)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from portkernel import ops
-from portkernel.errors import UncoveredOperatorError
+from portkernel.errors import ArgumentShapeError, UncoveredOperatorError
 
 from ..executor import Node
 from ..registry import Work, operator
-from .arrays import Array, copied, integers, reshaped
+from .arrays import Array, copied, integers, one_of, reshaped
 
 VIEW = Work.VIEW
 
@@ -150,8 +150,10 @@ def split(
 
 def pieces(x: Array, sizes: Sequence[int], axis: int) -> tuple[Array, ...]:
     """``x`` in parts of ``sizes`` along ``axis``: views."""
-    ends = np.cumsum(sizes).tolist()
     at = axis % x.ndim
+    if sum(sizes) != x.shape[at] or min(sizes, default=0) < 0:
+        raise ArgumentShapeError(f"onnx: split: expected parts of {x.shape[at]} elements, got {list(sizes)}")
+    ends = np.cumsum(sizes).tolist()
     return tuple(x[(slice(None),) * at + (slice(e - k, e),)] for k, e in zip(sizes, ends, strict=True))
 
 
@@ -174,7 +176,7 @@ def tile(x: Array, repeats: Array) -> Array:
 def depth_to_space(x: Array, blocksize: int, mode: str = "DCR") -> Array:
     n, c, h, w = x.shape
     b, d = blocksize, c // blocksize**2
-    if mode == "DCR":
+    if one_of("mode", mode, ("DCR", "CRD")) == "DCR":
         seen = reshaped(x, (n, b, b, d, h, w)).transpose(0, 3, 4, 1, 5, 2)
     else:
         seen = reshaped(x, (n, d, b, b, h, w)).transpose(0, 1, 4, 2, 5, 3)
@@ -186,7 +188,7 @@ def space_to_depth(x: Array, blocksize: int, mode: str = "DCR") -> Array:
     n, c, h, w = x.shape
     b = blocksize
     seen = reshaped(x, (n, c, h // b, b, w // b, b))
-    order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
+    order = (0, 3, 5, 1, 2, 4) if one_of("mode", mode, ("DCR", "CRD")) == "DCR" else (0, 1, 3, 5, 2, 4)
     return copied(seen.transpose(order)).reshape(n, c * b * b, h // b, w // b)
 
 

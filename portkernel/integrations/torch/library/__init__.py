@@ -5,7 +5,17 @@ Importing this package defines them.
 
 from __future__ import annotations
 
-from . import convolution, elementwise, indexing, norms, ordering, pooling, products, reductions  # noqa: F401  # they define
+from . import (  # noqa: F401  # they define
+    convolution,
+    elementwise,
+    indexing,
+    norms,
+    ordering,
+    pooling,
+    products,
+    reductions,
+    shapes,
+)
 
 from . import autocast  # isort: skip  # noqa: F401  # rules for all of them
 from .define import CUSTOM, Custom

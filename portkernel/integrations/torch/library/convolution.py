@@ -6,8 +6,10 @@ from typing import Any
 
 import torch
 
+from portkernel.errors import ArgumentError
+
 from .. import operators
-from .define import LOW, call, gradient, operator
+from .define import LOW, call, composite, gradient, operator
 
 Tensor = torch.Tensor
 
@@ -22,6 +24,21 @@ def batched(run: Any, rank: int) -> Any:
         return found.squeeze(0) if isinstance(found, Tensor) else tuple(t.squeeze(0) for t in found)
 
     return wrapped
+
+
+def _named_padding(name: str, x: Tensor, kernel: Any, stride: Any, padding: str, dilation: Any) -> tuple[Tensor, Any]:
+    """x and the numbers of its padding; where "same" is odd, x with the one element more behind, as PyTorch has it."""
+    axes = len(kernel)
+    if padding == "valid":
+        return x, (0,) * axes
+    if padding != "same":
+        raise ArgumentError(f"{name}(): padding: expected 'same', 'valid' or numbers, got {padding!r}")
+    if any(s != 1 for s in stride):
+        raise ArgumentError(f"{name}(): padding: expected numbers with a stride above 1, got 'same'")
+    total = [d * (k - 1) for d, k in zip(dilation if len(dilation) == axes else dilation * axes, kernel, strict=True)]
+    if any(t % 2 for t in total):
+        x = call("pad", x, [0, 0] * (x.ndim - axes) + [w for t in total for w in (0, t % 2)])
+    return x, [t // 2 for t in total]
 
 
 def _define(n: int) -> None:
@@ -46,6 +63,15 @@ def _define(n: int) -> None:
         like=getattr(torch, turned),
         autocast=LOW,
     )(batched(transposed, n + 2))
+
+    @composite(
+        f"{name}.padding(Tensor x, Tensor weight, Tensor? bias=None, int[{n}] stride=1, str padding='valid', "
+        f"int[{n}] dilation=1, int groups=1) -> Tensor"
+    )
+    def _(x: Tensor, weight: Tensor, bias: Any, stride: Any, padding: str, dilation: Any, groups: int) -> Any:
+        whole, numbers = _named_padding(name, x, weight.shape[2:], stride, padding, dilation)
+        return call(name, whole, weight, bias, stride, numbers, dilation, groups)
+
     operator(
         f"{name}_input(SymInt[] input_size, Tensor weight, Tensor grad_output, {numbers}) -> Tensor",
         like=lambda size, weight, grad, *where: grad.new_empty(size),

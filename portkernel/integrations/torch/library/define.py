@@ -13,8 +13,6 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 
-from portkernel.errors import GradientError
-
 from .. import operators
 
 Tensor = torch.Tensor
@@ -120,9 +118,10 @@ def gradient(name: str, keeps: str, constant: tuple[int, ...] = ()) -> Callable[
     """The decorated function is the backward pass of the operator ``name``.
 
     It is called with ``wanted`` (which arguments need a gradient, in order), the gradients of the results, and what
-    ``keeps`` names: arguments, ``result`` (or ``result0`` …), and shapes (``x.shape``, of a list ``arrays.shapes``). It
-    gives the gradients of the first arguments in order, None for those not wanted; what it calls are operators of this library, so that it can be traced,
-    compiled, and differentiated where they can. ``constant`` numbers the results that have no gradient.
+    ``keeps`` names: arguments, ``result`` (or ``result0`` …), shapes (``x.shape``, of a list ``arrays.shapes``) and dtypes
+    (``x.dtype``). It gives the gradients of the first arguments in order, None for those not wanted; what it calls are
+    operators of this library, so that it can be traced, compiled, and differentiated where they can. ``constant`` numbers
+    the results that have no gradient.
     """
     custom = CUSTOM[name]
     words = keeps.split()
@@ -157,7 +156,7 @@ _SAVED = object()
 
 def _named(custom: Custom, word: str, inputs: tuple[Any, ...], output: Any) -> Any:
     base, _, part = word.partition(".")
-    if base.startswith("result"):
+    if base.startswith("result") and base not in custom.order:  # some take the result of another
         return output[int(base[6:])] if base[6:] else output
     value = inputs[custom.order.index(base)]
     match part:
@@ -165,6 +164,8 @@ def _named(custom: Custom, word: str, inputs: tuple[Any, ...], output: Any) -> A
             return tuple(value.shape)
         case "shapes":
             return [tuple(v.shape) for v in value]
+        case "dtype":
+            return value.dtype
         case "":
             return value
         case _:
@@ -174,18 +175,6 @@ def _named(custom: Custom, word: str, inputs: tuple[Any, ...], output: Any) -> A
 def call(name: str, *args: Any) -> Any:
     """``torch.ops.portkernel.<name>``."""
     return CUSTOM[name].op(*args)
-
-
-def once_only(name: str) -> None:
-    """The operator ``name``, itself a gradient, is not differentiated; who tries is told so."""
-
-    def formula(wanted: Any, *rest: Any) -> Any:
-        raise GradientError(
-            f"{name}(): expected no gradient to be taken through it, got a second derivative",
-            hint="leave create_graph=True off, or write the function with operators that PyTorch differentiates twice",
-        )
-
-    gradient(name, "")(formula)
 
 
 def sum_to(grad: Tensor, shape: Any) -> Tensor:

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
-from portkernel.errors import ArgumentError
+from portkernel.errors import ArgumentDTypeError, ArgumentError, DTypeError
 
 from .. import operators, tiles
 from ..pointwise import DEFAULT, TO_BOOL, TO_FLOAT, Bound, launch, output_strides, promoted
-from ..rules import FLOATS, broadcast_shapes
+from ..rules import DTYPES, FLOATS, broadcast_shapes
 from . import slopes
-from .define import CUSTOM, WIDE, WIDEST, call, gradient, once_only, operator, sum_to
+from .curvatures import CURVATURES, plus, times
+from .define import CUSTOM, WIDE, WIDEST, call, gradient, operator, sum_to
 
 Tensor = torch.Tensor
 Bind = Callable[..., Bound]
@@ -39,7 +40,12 @@ def define(schema: str, bind: Bind, autocast: str = "") -> str:
     def run(*args: Any) -> Any:
         if plain and args[0].dtype in FLOATS and args[0].is_contiguous():
             return operators.call(name, *args)
-        return launch(bind(*args))
+        try:
+            return launch(bind(*args))
+        except DTypeError:  # of a dtype that the kernel language lacks
+            given = {a if isinstance(a, torch.dtype) else a.dtype for a in args if isinstance(a, (Tensor, torch.dtype))}
+            names = ", ".join(sorted(str(d).removeprefix("torch.") for d in given - DTYPES))
+            raise ArgumentDTypeError(f"{name}(): expected real numbers of at most 64 bits, got {names}") from None
 
     operator(schema, like=lambda *args: fake(bind(*args)), autocast=autocast, keeps_strides=True)(run)
     return name
@@ -56,13 +62,17 @@ def _curve(name: str, fn: Bind, slope: Bind, keeps: str, numbers: str = "", auto
     """An operator of ``x`` and of ``numbers``, and its gradient: ``slope`` of the result's, what is kept, and the numbers."""
     define(f"{name}(Tensor x{numbers}) -> Tensor", fn, autocast)
     define(f"{name}_gradient(Tensor grad, Tensor {keeps}{numbers}) -> Tensor", slope)
-    once_only(f"{name}_gradient")
     CURVES.extend((name, f"{name}_gradient"))
     rest = CUSTOM[name].order[1:]
 
     @gradient(name, " ".join((keeps, *rest)))
     def _(wanted: Any, grad: Tensor, kept: Tensor, *given: Any) -> Any:
         return call(f"{name}_gradient", grad, kept, *given)
+
+    @gradient(f"{name}_gradient", " ".join(("grad", keeps, *rest)))
+    def _(wanted: Any, outer: Tensor, grad: Tensor, kept: Tensor, *given: Any) -> Any:
+        by_grad = call(f"{name}_gradient", outer, kept, *given) if wanted[0] else None
+        return by_grad, times(outer, grad, CURVATURES[name](kept, *given)) if wanted[1] else None
 
 
 def _bound(fn: Any, kind: Any = DEFAULT) -> Bind:
@@ -73,7 +83,6 @@ _FLOATING = "log log2 log10 log1p sin cos arcsin arccos arctan sinh cosh arcsinh
 _FLOATING_BY_RESULT = "expm1 exp2 tan sqrt rsqrt reciprocal"
 _WIDE = "log log2 log10 log1p arccos arcsin sinh cosh tan exp expm1 rsqrt reciprocal softplus power"
 """What PyTorch computes in float32 under autocast."""
-_TILES = {"logsigmoid": tiles.log_sigmoid, "relu6": slopes.relu6_of, "softsign": slopes.softsign_of}
 _SLOPES: dict[str, Any] = {"silu": tiles.silu_backward, "tanh": tiles.tanh_backward, "sigmoid": tiles.sigmoid_backward}
 
 
@@ -87,7 +96,7 @@ def _define_curves() -> None:
         ("tanh sigmoid", "result", TO_FLOAT),
     ):
         for name in words.split():
-            fn = _TILES.get(name) or getattr(tiles, name)
+            fn = getattr(tiles, name)
             slope = _SLOPES.get(name) or getattr(slopes, name)
             _curve(name, _bound(fn, kind), _bound(slope), keeps, autocast=WIDE if name in _WIDE.split() else "")
     _curve("softplus", _bound(tiles.softplus), _bound(tiles.softplus_backward), "x",
@@ -95,7 +104,7 @@ def _define_curves() -> None:
     _curve(
         "leaky_relu", _bound(tiles.leaky_relu), _bound(tiles.leaky_relu_backward), "x", ", float negative_slope=0.01"
     )
-    _curve("elu", _bound(slopes.elu_of), _bound(slopes.elu), "x", ", float alpha=1.0")
+    _curve("elu", lambda x, alpha: Bound(tiles.elu, (x, alpha, 1, 1)), _bound(slopes.elu), "x", ", float alpha=1.0")
     _curve("hardtanh", _bound(tiles.hardtanh), _bound(tiles.hardtanh_backward), "x",
            ", float min_val=-1.0, float max_val=1.0")  # fmt: skip
     _curve("clamp", _clamp, _clamp_gradient, "x", ", Scalar? min=None, Scalar? max=None")
@@ -173,7 +182,7 @@ def _define_pairs() -> None:
     for words, kind in (
         ("add subtract multiply maximum minimum power", DEFAULT),
         ("divide arctan2", TO_FLOAT),
-        ("remainder bitwise_and bitwise_or bitwise_xor left_shift right_shift", DEFAULT),
+        ("remainder floor_divide bitwise_and bitwise_or bitwise_xor left_shift right_shift", DEFAULT),
         (f"{_COMPARISONS} logical_and logical_or logical_xor", TO_BOOL),
     ):
         for name in words.split():
@@ -182,7 +191,6 @@ def _define_pairs() -> None:
             define(f"{name}({named}) -> Tensor", _bound(getattr(tiles, name), kind), policy)
     for name in ["maximum", "minimum", "power", "power_exponent", "arctan2"]:
         define(f"{name}_gradient(Tensor grad, Tensor x, Tensor y) -> Tensor", _bound(getattr(slopes, name)))
-        once_only(f"{name}_gradient")
 
 
 _define_pairs()
@@ -239,16 +247,26 @@ def _remainder_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
     return _shared(wanted, x.shape, y.shape, lambda: grad, dy)
 
 
-@gradient("maximum", "x y")
-def _maximum_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
-    return _shared(wanted, x.shape, y.shape, lambda: call("maximum_gradient", grad, x, y),
-                   lambda: call("maximum_gradient", grad, y, x))  # fmt: skip
+@gradient("floor_divide", "x.shape y.shape")
+def _floor_divide_gradient(wanted: Any, grad: Tensor, x: Any, y: Any) -> Any:
+    return grad.new_zeros(x), grad.new_zeros(y)  # constant between its steps
 
 
-@gradient("minimum", "x y")
-def _minimum_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
-    return _shared(wanted, x.shape, y.shape, lambda: call("minimum_gradient", grad, x, y),
-                   lambda: call("minimum_gradient", grad, y, x))  # fmt: skip
+def _define_extreme(name: str) -> None:
+    """The gradients of the larger or the smaller, and of those: which of both it is changes between elements alone."""
+    slope = f"{name}_gradient"
+
+    @gradient(name, "x y")
+    def _(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
+        return _shared(wanted, x.shape, y.shape, lambda: call(slope, grad, x, y), lambda: call(slope, grad, y, x))
+
+    @gradient(slope, "grad x y")
+    def _(wanted: Any, outer: Tensor, grad: Tensor, x: Tensor, y: Tensor) -> Any:
+        return call(slope, outer, x, y), torch.zeros_like(x), torch.zeros_like(y)
+
+
+for _name in ("maximum", "minimum"):
+    _define_extreme(_name)
 
 
 @gradient("power", "x y")
@@ -261,6 +279,43 @@ def _power_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
 def _arctan2_gradient(wanted: Any, grad: Tensor, y: Tensor, x: Tensor) -> Any:
     return _shared(wanted, y.shape, x.shape, lambda: call("arctan2_gradient", grad, y, x),
                    lambda: call("negative", call("arctan2_gradient", grad, x, y)))  # fmt: skip
+
+
+# --- gradients of those gradients ---------------------------------------------------------------------------
+
+
+def _mixed_power(weight: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """``weight`` times the derivative of ``x ** y`` by x and by y."""
+    below = plus(y, -1.0)
+    return plus(times(weight, call("power", x, below)), call("power_exponent_gradient", times(weight, y), x, below))
+
+
+@gradient("power_gradient", "grad x y")
+def _power_again(wanted: Any, outer: Tensor, grad: Tensor, x: Tensor, y: Tensor) -> Any:
+    weight = times(outer, grad)
+    dx, dy = _shared(wanted[1:], x.shape, y.shape,
+                     lambda: call("power_gradient", times(weight, y), x, plus(y, -1.0)),
+                     lambda: _mixed_power(weight, x, y))  # fmt: skip
+    return call("power_gradient", outer, x, y), dx, dy
+
+
+@gradient("power_exponent_gradient", "grad x y")
+def _power_exponent_again(wanted: Any, outer: Tensor, grad: Tensor, x: Tensor, y: Tensor) -> Any:
+    weight = times(outer, grad)
+    dx, dy = _shared(wanted[1:], x.shape, y.shape, lambda: _mixed_power(weight, x, y),
+                     lambda: call("power_exponent_gradient", times(weight, call("log", x)), x, y))  # fmt: skip
+    return call("power_exponent_gradient", outer, x, y), dx, dy
+
+
+@gradient("arctan2_gradient", "grad x y")
+def _arctan2_again(wanted: Any, outer: Tensor, grad: Tensor, a: Tensor, b: Tensor) -> Any:
+    """Of ``grad · b / (a² + b²)``."""
+    squares = call("square", a), call("square", b)
+    share = call("reciprocal", plus(*squares))
+    weight = times(outer, grad, share, share)
+    da, db = _shared(wanted[1:], a.shape, b.shape, lambda: times(weight, a, b, -2.0),
+                     lambda: times(weight, call("subtract", *squares)))  # fmt: skip
+    return call("arctan2_gradient", outer, a, b), da, db
 
 
 @gradient("where", "condition x.shape y.shape")

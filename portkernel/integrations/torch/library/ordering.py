@@ -7,20 +7,51 @@ from typing import Any
 import torch
 
 from ..aten import TABLE
-from .define import WIDE, call, computes, gradient, once_only, operator
-from .reductions import mirrored
+from .curvatures import only, plus, times
+from .define import WIDE, call, computes, gradient, operator
+from .reductions import before, mirrored
 
 Tensor = torch.Tensor
 aten: Any = torch.ops.aten
 
 operator("cumsum(Tensor x, int axis) -> Tensor", like=torch.cumsum, autocast=WIDE)(TABLE[aten.cumsum.default].run)
 operator("cumprod(Tensor x, int axis) -> Tensor", like=torch.cumprod, autocast=WIDE)(TABLE[aten.cumprod.default].run)
-once_only("cumprod")
+
+
+def _sum_from(x: Tensor, axis: int) -> Tensor:
+    """The sum of each element and those behind it."""
+    return mirrored(call("cumsum", mirrored(x, axis), axis), axis)
 
 
 @gradient("cumsum", "axis")
 def _cumsum_gradient(wanted: Any, grad: Tensor, axis: int) -> Any:
-    return mirrored(call("cumsum", mirrored(grad, axis), axis), axis)
+    return _sum_from(grad, axis)
+
+
+@gradient("cumprod", "x result axis")
+def _cumprod_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor, axis: int) -> Any:
+    """Σ grad·y from an element on, divided by it; at the first zero, products in which a 1 stands for it; 0 behind it."""
+    if x.ndim == 0 or x.numel() == 0:
+        return times(grad, torch.ones_like(x))
+    if torch.is_grad_enabled():  # the gradient will be differentiated: by x also where x is 0
+        return _cumprod_gradient_of_all(grad, x, axis)
+    zero = call("equal.Scalar", x, 0)
+    count = call("cumsum", zero, axis)
+    first = call("logical_and", zero, call("equal.Scalar", count, 1))
+    one = x.new_ones(())
+    behind = times(grad, call("cumprod", call("where", first, one, x), axis))
+    share = call("divide", _sum_from(times(grad, y), axis), call("where", zero, one, x))
+    return plus(only(call("equal.Scalar", count, 0), share, x), only(first, _sum_from(behind, axis), x))
+
+
+def _cumprod_gradient_of_all(grad: Tensor, x: Tensor, axis: int) -> Tensor:
+    """Every product of elements from k + 1 to j, as a matrix: memory for n² elements along an axis of n."""
+    n = x.shape[axis]
+    g, v = grad.movedim(axis, -1).unsqueeze(-2), x.movedim(axis, -1).unsqueeze(-2)
+    later = torch.ones(n, n, dtype=torch.bool, device=x.device).triu(1)
+    products = call("cumprod", call("where", later, v, x.new_ones(())), -1)
+    behind = call("sum", call("triu", times(products, g)), [-1])
+    return times(before(x, axis, False), behind.movedim(-1, axis))
 
 
 def _last(like: Any) -> Any:

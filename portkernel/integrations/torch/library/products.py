@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from portkernel.errors import ArgumentError
+from portkernel.errors import ArgumentError, GradientError
 
 from .. import operators
-from .define import LOW, call, composite, computes, gradient, once_only, operator, sum_to
+from .define import LOW, call, composite, computes, gradient, operator, sum_to
 
 Tensor = torch.Tensor
 
@@ -104,8 +104,20 @@ def _attention_mask_gradient(
     )  # fmt: skip
 
 
-once_only("scaled_dot_product_attention_backward")
-once_only("scaled_dot_product_attention_mask_gradient")
+def _once_only(name: str) -> None:
+    """The operator ``name``, itself a gradient, is not differentiated; who tries is told so."""
+
+    def formula(wanted: Any, *rest: Any) -> Any:
+        raise GradientError(
+            f"{name}(): expected no gradient to be taken through it, got a second derivative",
+            hint="leave create_graph=True off, or compose attention of torch.ops.portkernel.matmul and softmax",
+        )
+
+    gradient(name, "")(formula)
+
+
+_once_only("scaled_dot_product_attention_backward")
+_once_only("scaled_dot_product_attention_mask_gradient")
 
 
 @gradient(

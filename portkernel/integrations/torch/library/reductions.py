@@ -63,6 +63,8 @@ for _name in ("max", "min"):
     _extreme(_name)
 for _name in ("any", "all"):
     _reduction(_name, _AXES, _by_axes(getattr(torch, _name)), _keyword(_name))
+_reduction("count_nonzero", _AXES, lambda x, axis, keepdims: torch.sum(x != 0, axis or None, keepdim=keepdims),
+           _keyword("count_nonzero"))  # fmt: skip
 for _name in ("argmax", "argmin"):
     _position(_name)
 for _name in ("var", "std"):
@@ -123,19 +125,19 @@ def _logsumexp_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor, axis: A
 def _prod_gradient(wanted: Any, grad: Tensor, x: Tensor, axis: int | None, keepdims: bool) -> Any:
     """The product of all others, from both ends, so that zeros divide nothing."""
     flat, along = (x.reshape(-1), 0) if axis is None else (x, axis)
-    others = call("multiply", _before(flat, along, False), _before(flat, along, True))
+    others = call("multiply", before(flat, along, False), before(flat, along, True))
     if axis is None:
         return call("multiply", others, grad.reshape(())).view(x.shape)
     return call("multiply", others, grad if keepdims else grad.unsqueeze(axis))
 
 
-def _before(x: Tensor, axis: int, backwards: bool) -> Tensor:
+def before(x: Tensor, axis: int, backwards: bool) -> Tensor:
     """For each element the product of those before it along ``axis``, or behind it."""
     n = x.shape[axis]
     if n == 0:
         return x
     if backwards:
-        return mirrored(_before(mirrored(x, axis), axis, False), axis)
+        return mirrored(before(mirrored(x, axis), axis, False), axis)
     one = torch.ones_like(x.narrow(axis, 0, 1))
     return call("cumprod", call("concatenate", [one, x.narrow(axis, 0, n - 1)], axis), axis)  # type: ignore[no-any-return]
 

@@ -170,18 +170,3 @@ def power_exponent(g: Tile, x: Tile, y: Tile) -> Tile:
 
 def arctan2(g: Tile, y: Tile, x: Tile) -> Tile:
     return g * x / (x * x + y * y)
-
-
-# --- functions that ATen has with more numbers --------------------------------------------------------------
-
-
-def relu6_of(x: Tile) -> Tile:
-    return pk.minimum(pk.maximum(x, 0), 6)
-
-
-def elu_of(x: Tile, alpha: Tile) -> Tile:
-    return pk.where(x > 0, x, pk.expm1(pk.minimum(x, 0)) * alpha)
-
-
-def softsign_of(x: Tile) -> Tile:
-    return x / (pk.abs(x) + 1)
