@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from measure import relative_error, show_launches, show_time, speed
@@ -34,7 +35,7 @@ def tokens(batch: int, length: int) -> dict[str, torch.Tensor]:
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def infer(model: torch.nn.Module, given: dict[str, torch.Tensor], backend: str):
+def infer(model: torch.nn.Module, given: dict[str, torch.Tensor], backend: str) -> tuple[float, Callable[..., Any]]:
     """The largest relative error of the hidden states against PyTorch, and the compiled model."""
     ours = torch.compile(model, backend="portkernel", options={"strict": True})
     with torch.no_grad(), pk.use(backend=backend, strict=True):

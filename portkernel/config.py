@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -98,6 +97,8 @@ def _default_cache_dir(env: dict[str, str]) -> Path:
     try:
         return Path.home() / ".cache" / "portkernel"
     except RuntimeError:  # no home folder, as in a bare container
+        import tempfile  # with which come random numbers and three ways to compress
+
         return Path(tempfile.gettempdir()) / f"portkernel-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
 
 

@@ -41,5 +41,18 @@ MEANING: dict[State, str] = {
     State.UNTESTED: "not tried in this run",
 }
 
+LETTERS: dict[State, str] = {
+    State.NATIVE: "N",
+    State.EMULATED: "E",
+    State.COMPILED: "C",
+    State.EMITTED: "T",
+    State.DEGRADED: "D",
+    State.FALLBACK: "F",
+    State.UNSUPPORTED: "U",
+    State.WRONG: "W",
+    State.UNTESTED: "·",
+}
+"""What stands for a state where there is little room, so that no colour says anything alone. T is for text: what is emitted."""
+
 RANK: dict[State, int] = {state: -place for place, state in enumerate(State)}
 """Greater is better; UNTESTED is outside the order (see :mod:`.baseline`)."""

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +48,8 @@ def is_private(folder: Path) -> bool:
 
 def write_whole(file: Path, data: bytes) -> None:
     """Write a file so that no reader sees a part of it. Raises OSError, and then leaves nothing behind."""
+    import tempfile  # which a process that finds everything does not need
+
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=_UNFINISHED)
     try:
         with os.fdopen(handle, "wb") as f:

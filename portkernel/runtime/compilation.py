@@ -10,8 +10,7 @@ from .. import config
 from ..backends import Source
 from ..errors import CompilerCrashError, CompilerError
 from ..loc import UNKNOWN
-from . import cache, isolate
-from .ahead import AHEAD
+from . import cache
 from .cache import Entry
 from .statistics import COUNTERS
 
@@ -45,6 +44,9 @@ def obtain(
     if entry is not None:
         COUNTERS.add("disk_hits")
         return entry
+    from . import isolate  # with all that child processes take, where there is something to compile
+    from .ahead import AHEAD
+
     COUNTERS.add("compilations")
     begun = None if fresh else AHEAD.take(key)
     try:
@@ -72,6 +74,9 @@ def begin(
     source: Source, compiler: str, options: Mapping[str, object], job: Mapping[str, object], settings: config.Config
 ) -> None:
     """Start to compile ``source`` in a child process, unless the disk has it; :func:`obtain` takes what comes of it."""
+    from . import isolate
+    from .ahead import AHEAD
+
     if not (settings.isolate and isolate.is_possible()):
         return
     key = key_for(source, compiler, options)

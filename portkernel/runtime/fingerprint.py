@@ -114,9 +114,10 @@ class Reader:
             return f"dtype {value.str} {value.name}"
         if isinstance(value, functools.partial):
             return f"partial [{self._all((value.func, value.args, value.keywords))}]"
-        wrapped = getattr(value, "__wrapped__", None)
-        if isinstance(wrapped, FunctionType) and (_is_ours(kind) or kind is functools._lru_cache_wrapper):
-            return f"wrapped {self._function(wrapped)}"
+        if _is_ours(kind) or kind is functools._lru_cache_wrapper:
+            wrapped = getattr(value, "__wrapped__", None)
+            if isinstance(wrapped, FunctionType):
+                return f"wrapped {self._function(wrapped)}"
         if dataclasses.is_dataclass(kind):
             held = self._all(getattr(value, f.name) for f in dataclasses.fields(kind))
             return f"{kind.__module__}.{kind.__qualname__} {self._class(kind)} [{held}]"

@@ -60,7 +60,7 @@ def key_for(fn: FunctionType, *facts: object) -> tuple[str, Reads] | None:
     reader = Reader()
     try:
         return key_of("kept", str(_FORMAT), known, *map(reader.tell, (fn, *facts))), reader.reads
-    except Unknown:
+    except (Unknown, RecursionError):  # the latter of a list that holds itself
         return None
 
 

@@ -296,7 +296,7 @@ def kernel(
     ``configs`` are tried in order and the first that fits the device is taken, so the preferred one comes first; what
     a launch names itself stays. Under ``PORTKERNEL_TUNE`` the fastest is taken instead, measured once for every
     specialisation and class of shapes, and for each value of the scalar parameters that ``key`` names. ``name`` replaces
-    the function's own in messages and emitted text.
+    the function's own in messages, counts and reports; the emitted text has the function's.
 
     Raises :class:`~portkernel.errors.ArgumentError` for a parameter called like an option of every launch, and for a
     name in ``key`` that is no parameter; ArgumentTypeError for what is not a plain function, and for ``configs``, ``key`` or

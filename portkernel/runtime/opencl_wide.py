@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import config
-from . import cache, isolate
+from . import cache
 from .cache import Entry
 from .compilation import Refused
 from .opencl_build import job_for
@@ -46,6 +46,8 @@ def takes_wide_vectors(device: Any) -> bool:
         key = cache.key_of(_PROBE, name)
         known = store.get(key) if store is not None else None
         if known is None:
+            from . import isolate
+
             if not isolate.is_possible():
                 return False
             known = Entry(b"", "", {"survived": str(_survives(device, settings.compile_timeout))})
@@ -56,6 +58,8 @@ def takes_wide_vectors(device: Any) -> bool:
 
 
 def _survives(device: Any, seconds: float) -> bool:
+    from . import isolate
+
     try:
         isolate.run(job_for(_PROBE, device), seconds)
     except (isolate.Crashed, Refused):

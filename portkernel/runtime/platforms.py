@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 import sys
-import tempfile
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -41,6 +39,9 @@ def load() -> ModuleType:
 def import_invoker() -> None:
     """To be called before a ``pyopencl.Kernel`` is made: for the first one pyopencl opens a database in the user's cache folder,
     and fails without one."""
+    import sqlite3
+    import tempfile
+
     try:
         import_module("pyopencl.invoker")
     except (OSError, sqlite3.Error):
@@ -67,9 +68,12 @@ def _prepare(settings: config.Config) -> None:
     intel = _find_intel()
     if intel is None or "OCL_ICD_VENDORS" in os.environ:
         return
-    folder = (
-        Path(tempfile.mkdtemp(prefix="portkernel-icd-")) if settings.cache_dir is None else settings.cache_dir / "icd"
-    )
+    if settings.cache_dir is None:
+        import tempfile
+
+        folder = Path(tempfile.mkdtemp(prefix="portkernel-icd-"))
+    else:
+        folder = settings.cache_dir / "icd"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(folder / "intel.icd", f"{intel}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import jsonschema
@@ -57,8 +58,6 @@ def test_the_document_is_read_back() -> None:
 
 
 def test_infinite_errors_are_json() -> None:
-    from dataclasses import replace
-
     bad = cell(State.WRONG)
     assert bad.outcome.errors is not None
     bad = replace(bad, outcome=replace(bad.outcome, errors=replace(bad.outcome.errors, of_bound=float("inf"))))
@@ -119,6 +118,17 @@ def test_terminal(details: bool) -> None:
         assert "degraded (float64 → float32)" in text and "0.5× numpy" in text and "1 ms" in text
     else:
         assert "1 native 1 emulated 1 degraded" in " ".join(text.split())
+
+
+def test_a_narrow_terminal_breaks_no_word() -> None:
+    columns = [replace(POCL, id=f"opencl/device-{i}") for i in range(6)]
+    cells = [cell(State.NATIVE, "add", dtype, c) for c in columns for dtype in ("float32", "int8")]
+    out = Console(width=72, record=True, file=io.StringIO())
+    print_report(make_report(*cells, columns=tuple(columns)), out)
+    lines = out.export_text().splitlines()
+    assert next(line for line in lines if line.strip().startswith("add")).split() == ["add", *["2N"] * 6]
+    assert any(line.split() == ["operator", *(f"device-{i}" for i in range(6))] for line in lines)
+    assert "N native" in lines
 
 
 def test_summary_names_what_changed() -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from coverage_kit import HERE
 
+from portkernel import backends
 from portkernel.coverage import places
-from portkernel.coverage.model import Row
+from portkernel.coverage.model import Column, Row
+from portkernel.coverage.places import Found
 from portkernel.coverage.states import RANK, State
 from portkernel.coverage.worklist import Depth, Selection, Worklist, make_worklist
+from portkernel.runtime.identity import Identity
 
 COLUMNS = places.columns(HERE)
 ROWS = [
@@ -40,6 +44,13 @@ def test_columns_are_the_same_on_every_machine() -> None:
         "triton": {"why": "no device", "hint": "a GPU"},
         "cuda": {"why": "no driver", "hint": "a GPU"},
     }
+
+
+def test_a_backend_of_another_package_has_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = backends.names()
+    monkeypatch.setattr(backends, "names", lambda: (*ours, "mychip"))
+    found = {**HERE, "mychip": Found((Identity("my-chip", "0", "My Chip", "1", ""),))}
+    assert places.columns(found)[-1] == Column("mychip/my-chip", "mychip", "device", "0", "My Chip", driver="1")
 
 
 def test_every_cell_is_tried_or_left_out() -> None:

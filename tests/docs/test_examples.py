@@ -15,6 +15,7 @@ import pytest
 
 from portkernel import errors, lang
 from portkernel.lang.functions import BINARY, UNARY
+from portkernel.targets import read
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -115,6 +116,14 @@ def test_ir_page_names_every_operation() -> None:
     page = (ROOT / "docs" / "ir.md").read_text(encoding="utf-8")
     for op in (*TILE_OPS, *simt.SIMT_OPS):
         assert f"`{op.__name__}`" in page, op.__name__
+
+
+def test_numbers_of_the_manual() -> None:
+    """What a page counts, counted again."""
+    text = " ".join((ROOT / "docs" / "targets.md").read_text(encoding="utf-8").split())
+    ours = ("numpy", "opencl-cpu", "opencl-gpu")
+    assert f"There are profiles of {len(set(read.names()) - set(ours))} chips and systems" in text
+    assert f"{', '.join(f'`{name}`' for name in ours)}." in text
 
 
 def test_every_page_is_in_the_navigation() -> None:

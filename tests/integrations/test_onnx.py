@@ -219,6 +219,12 @@ def test_a_node_that_makes_no_sense(op: str, attributes: dict[str, Any], inputs:
         run_node(helper.make_node(op, names, ["y"], **attributes), inputs, backend="numpy")
 
 
+def test_a_rounding_that_is_not_there_is_refused() -> None:
+    node = helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT8E8M0, round_mode="down")
+    with pytest.raises(UncoveredOperatorError, match="round_mode: expected 'up', got 'down'"):
+        run_node(node, [X], backend="numpy")
+
+
 @pytest.mark.parametrize("op", ["Gather", "GatherElements", "GatherND", "ScatterND"])
 def test_an_index_outside_its_axis_is_an_error(op: str) -> None:
     """Also where a place in the next row would be there."""

@@ -160,6 +160,20 @@ def test_a_padding_that_has_no_meaning(padding: str, stride: int, message: str) 
     assert torch.equal(ops.conv2d(x, w, padding="valid"), ops.conv2d(x, w))
 
 
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda x: ops.exp(x.to(torch.complex64)), r"exp\(\): expected real numbers of at most 64 bits, got complex64"),
+    (lambda x: ops.astype(x, torch.complex64), r"astype\(\): expected real numbers .* got complex64"),
+    (lambda x: ops.stack([x, x[:1]]), r"stack\(\): arrays\[1\]: expected shape \(2, 3\) .* got \(1, 3\)"),
+    (lambda x: ops.stack([]), r"stack\(\): arrays: expected at least one array"),
+    (lambda x: ops.split(x, 2, 1), r"split\(\): .* expected a number that divides 3 elements along axis 1, got 2"),
+    (lambda x: ops.take(x, torch.tensor([0]), 5), r"axis: expected -2 to 1, got 5"),
+    (lambda x: ops.take(x, torch.tensor([7]), 1), r"an index outside the axis"),
+])  # fmt: skip
+def test_arguments_that_make_no_sense(on_the_reference: None, call: Callable[[Any], Any], message: str) -> None:
+    with pytest.raises(pk.PortkernelError, match=message):
+        call(torch.rand(2, 3))
+
+
 def test_the_plain_operator_names_what_is_differentiated() -> None:
     x = torch.ones(2, 4, requires_grad=True)
     for call, name in (
@@ -167,6 +181,7 @@ def test_the_plain_operator_names_what_is_differentiated() -> None:
         (lambda: pk.ops.max_pool(x, 2), "torch.ops.portkernel.max_pool2d or"),
         (lambda: pk.ops.transpose(x), "torch.permute,"),
         (lambda: pk.ops.det(x), "it has no gradient: pass x.detach()"),
+        (lambda: pk.ops.elementwise(lambda t: t + 1, x), "it has no gradient: pass x.detach()"),
     ):
         with pytest.raises(ArgumentTypeError, match="requires it") as raised:
             call()

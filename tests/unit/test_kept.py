@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -15,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from launches import add, copy_of
 
 import portkernel as pk
 from portkernel.errors import DeviceAssertionError
 from portkernel.runtime import fingerprint, kept
+from portkernel.runtime.ahead import AHEAD
 from portkernel.runtime.cache import DiskCache
 from portkernel.runtime.fingerprint import Reader, Unknown
 from portkernel.runtime.kept import Kept, keep, recall
@@ -313,6 +316,22 @@ def test_what_no_hash_can_stand_for_is_unknown(fn: Callable[..., Any]) -> None:
         told(fn)
 
 
+def test_what_holds_itself_and_what_answers_to_any_name(steady: None) -> None:
+    class Hostile:
+        def __getattr__(self, name: str) -> Any:
+            raise RuntimeError(name)
+
+    endless: list[Any] = []
+    endless.append(endless)
+    for value in (endless, Hostile()):
+        assert kept.key_for(make(value)) is None
+
+
+def test_another_kernel_and_a_remembered_function_are_told_by_their_texts() -> None:
+    assert told(make(pk.kernel(make(1)))) != told(make(pk.kernel(make(2))))
+    assert told(make(functools.cache(make(1)))) != told(make(functools.cache(make(2))))
+
+
 def test_a_file_of_ours_that_changed_since_the_process_began_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert fingerprint.environment.__wrapped__() is not None
     monkeypatch.setattr(fingerprint, "_STARTED", 0.0)
@@ -347,3 +366,15 @@ def test_modules_are_read_for_what_a_function_may_mean() -> None:
         assert told(uses) != before
     finally:
         del uses.__globals__["MODULE"]
+
+
+def test_what_is_kept_is_not_begun(steady: None, tmp_path: Path) -> None:
+    x, y, out = np.ones(16, np.float32), np.ones(16, np.float32), np.zeros(16, np.float32)
+    with pk.config.override(cache_dir=tmp_path, backend="opencl"):
+        copy_of(add)[(1,)](x, y, out)
+        pk.reset_stats()
+        again = copy_of(add)
+        again.begin((x, y, out), {})
+        assert not AHEAD._begun and pk.stats().lowerings == 0
+        again[(1,)](x, y, out)
+        assert (pk.stats().lowerings, pk.stats().compilations, pk.stats().disk_hits) == (0, 0, 1)

@@ -7,6 +7,7 @@ threads share a line in parts, and the parts are folded in order through local m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ...dtypes import int32
 from ...ir import (
@@ -342,13 +343,97 @@ def _finish(
             s.scalars[r] = s.b.read(storage.pointer, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    """A scan on its way: lines in ``parts`` of ``chunk`` elements, what they become, and the totals of the parts."""
+
+    s: State
+    op: Scan
+    combine: Combine
+    chunk: int
+    parts: int
+    stored: tuple[Storage, ...]
+    totals: tuple[Storage, ...]
+    """None where a line has one part."""
+
+    @property
+    def length(self) -> int:
+        return self.op.xs[0].tile.shape[self.op.axis]
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        shape = self.op.xs[0].tile.shape
+        return shape[: self.op.axis] + shape[self.op.axis + 1 :]
+
+    def place(self, k: Index) -> Index:
+        return self.s.b.sub(self.length - 1, k) if self.op.reverse else k
+
+    def index(self, line: Place, k: Index) -> Place:
+        return (*line[: self.op.axis], self.place(k), *line[self.op.axis :])
+
+    def corner(self, line: Place) -> Index:
+        """Where the totals of ``line`` begin."""
+        return self.s.b.mul(self.s.b.flat(line, self.kept), self.parts)
+
+    def write(self, line: Place, k: Index, values: Values) -> None:
+        b, index = self.s.b, self.index(line, k)
+        for storage, value in zip(self.stored, values, strict=True):
+            b.write(storage.pointer, storage.place(b, index, 0), value)
+
+    def bounds(self, part: Index) -> tuple[Index, Index]:
+        b = self.s.b
+        start = b.mul(part, self.chunk)
+        stop: Index = self.length if self.parts == 1 else b.add(start, self.chunk)
+        if self.length % self.chunk and not isinstance(stop, int):
+            whole = b.value(self.length)
+            stop = b.select(b.binary("lt", stop, whole), stop, whole)
+        return start, stop
+
+    def scan_part(self, line: Place, part: Index) -> None:
+        """One part by itself, and its total."""
+        b = self.s.b
+        start, stop = self.bounds(part)
+        first = _elements(self.s, self.op, line, self.place(start))
+        self.write(line, start, first)
+
+        def step(k: Index, acc: Values) -> Values:
+            found = self.combine(acc, _elements(self.s, self.op, line, self.place(k)))
+            self.write(line, k, found)
+            return found
+
+        last = b.loop(stop, step, start=b.add(start, 1), inits=first)
+        if self.totals:
+            for storage, value in zip(self.totals, last, strict=True):
+                b.write(storage.pointer, b.add(self.corner(line), part), value)
+
+    def add_before(self, line: Place, part: Index) -> None:
+        """The totals of the parts before ``part``, combined in front of each of its elements."""
+        b = self.s.b
+
+        def total(j: Index) -> Values:
+            return tuple(b.read(t.pointer, b.add(self.corner(line), j)) for t in self.totals)
+
+        def later() -> Values:
+            before = _fold(self.s, total(0), 1, part, 1, total, self.combine)
+            start, stop = self.bounds(part)
+
+            def step(k: Index, _: Values) -> Values:
+                index = self.index(line, k)
+                old = tuple(b.read(t.pointer, t.place(b, index, 0)) for t in self.stored)
+                self.write(line, k, self.combine(before, old))
+                return ()
+
+            b.loop(stop, step, start=start)
+            return ()
+
+        b.branch(b.less(0, part), later)
+
+
 def lower_scan(s: State, op: Scan, inline: Inline) -> None:
     """Each part of a line is scanned into the result; then the parts before it are combined in front."""
     shape = op.xs[0].tile.shape
     length = shape[op.axis]
-    kept = shape[: op.axis] + shape[op.axis + 1 :]
     lines = op.xs[0].tile.size // length
-    combine = _combiner(s, op, inline)
     parts = max(1, min(length, s.threads // lines))
     chunk = -(-length // parts)
     parts = -(-length // chunk)
@@ -356,64 +441,14 @@ def lower_scan(s: State, op: Scan, inline: Inline) -> None:
     totals: list[Storage] = []
     if parts > 1:
         totals = [s.allocate((lines, parts), x.tile.dtype, False, "the totals of a scan", op.loc) for x in op.xs]
-
-    def place(k: Index) -> Index:
-        return s.b.sub(length - 1, k) if op.reverse else k
-
-    def write(line: Place, k: Index, values: Values) -> None:
-        index = (*line[: op.axis], place(k), *line[op.axis :])
-        for storage, value in zip(stored, values, strict=True):
-            s.b.write(storage.pointer, storage.place(s.b, index, 0), value)
-
-    def bounds(g: Index) -> tuple[Index, Index]:
-        start = s.b.mul(g, chunk)
-        stop: Index = length if parts == 1 else s.b.add(start, chunk)
-        if length % chunk and not isinstance(stop, int):
-            stop = s.b.select(s.b.binary("lt", stop, s.b.value(length)), stop, s.b.value(length))
-        return start, stop
-
-    def scan_part(line: Place, g: Index) -> None:
-        start, stop = bounds(g)
-        first = _elements(s, op, line, place(start))
-        write(line, start, first)
-
-        def step(k: Index, acc: Values) -> Values:
-            found = combine(acc, _elements(s, op, line, place(k)))
-            write(line, k, found)
-            return found
-
-        last = s.b.loop(stop, step, start=s.b.add(start, 1), inits=first)
-        for storage, value in zip(totals, last):  # none if a line has one part
-            s.b.write(storage.pointer, s.b.add(s.b.mul(s.b.flat(line, kept), parts), g), value)
-
-    def add_before(line: Place, g: Index) -> None:
-        corner = s.b.mul(s.b.flat(line, kept), parts)
-
-        def total(j: Index) -> Values:
-            return tuple(s.b.read(t.pointer, s.b.add(corner, j)) for t in totals)
-
-        def later() -> Values:
-            before = _fold(s, total(0), 1, g, 1, total, combine)
-            start, stop = bounds(g)
-
-            def step(k: Index, _: Values) -> Values:
-                index = (*line[: op.axis], place(k), *line[op.axis :])
-                old = tuple(s.b.read(t.pointer, t.place(s.b, index, 0)) for t in stored)
-                write(line, k, combine(before, old))
-                return ()
-
-            s.b.loop(stop, step, start=start)
-            return ()
-
-        s.b.branch(s.b.less(0, g), later)
-
+    scanned = _Scanned(s, op, _combiner(s, op, inline), chunk, parts, tuple(stored), tuple(totals))
     for storage in (*stored, *totals):
         s.before_write(storage)
-    guarded(s, op.xs, op.xs[0].tile.size, lambda: _share(s, kept, parts, scan_part))
+    guarded(s, op.xs, op.xs[0].tile.size, lambda: _share(s, scanned.kept, parts, scanned.scan_part))
     if parts > 1:
         s.dirty = True
         s.fence()
-        _share(s, kept, parts, add_before)
+        _share(s, scanned.kept, parts, scanned.add_before)
     for r, storage in zip(op.results, stored, strict=True):
         s.after_write(storage)
         s.stored[r] = storage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich import box
@@ -9,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..model import Cell, Report
-from ..states import State
+from ..model import Percentage, Report
+from ..states import LETTERS, State
 from .words import (
     duration,
     error_text,
@@ -20,7 +21,6 @@ from .words import (
     ratio_text,
     reasons,
     state_text,
-    tally,
     totals,
     tried_columns,
 )
@@ -42,7 +42,13 @@ def console() -> Console:
 
 
 def print_report(report: Report, out: Console, details: bool = False) -> None:
-    out.print(_details(report) if details else _overview(report))
+    if details:
+        out.print(_details(report))
+    else:
+        table, is_narrow = _overview(report, out.width)
+        out.print(table)
+        if is_narrow:
+            out.print(f"[dim]{', '.join(f'{LETTERS[s]} {s.value}' for s in State if _occurs(s, report))}[/]")
     for line in legend(report):
         out.print(f"[dim]{escape(line)}[/]")
     static = any(column.kind == "profile" for column in report.columns)
@@ -56,9 +62,12 @@ def print_report(report: Report, out: Console, details: bool = False) -> None:
         line = f"{name}: {where}{found['why']}" + (f" ({found['hint']})" if found["hint"] else "")
         out.print(f"[dim]{escape(line)}[/]")
     _print_probes(report, out)
-    out.print(_shares(report))
-    for what in dict.fromkeys(share.what for share in report.percentages):
+    whole = [share for share in report.percentages if _is_of_the_whole(share, report)]
+    out.print(_shares([share for share in report.percentages if share not in whole]))
+    for what in dict.fromkeys(share.what for share in report.percentages if share not in whole):
         out.print(f"[dim]{escape(what)}[/]")
+    for share in whole:
+        out.print(f"{percentage_text(share)} [dim]{escape(share.what)}[/]")
     out.print(f"[bold]{escape(totals(report))}[/]")
 
 
@@ -69,37 +78,61 @@ def _title(report: Report) -> str:
     )
 
 
-def _shares(report: Report) -> Table:
+def _is_of_the_whole(share: Percentage, report: Report) -> bool:
+    """Whether no column of the report has a share of the kind, where others have."""
+    kinds = {other.of for other in report.percentages if other.column}
+    return bool(kinds) and share.of not in kinds
+
+
+def _shares(shares: Sequence[Percentage]) -> Table:
     """How much is covered: a line for each column, a column for each denominator."""
-    kinds = list(dict.fromkeys(share.of for share in report.percentages))
+    kinds = list(dict.fromkeys(share.of for share in shares))
     table = Table("covered", *kinds, box=box.SIMPLE_HEAD, pad_edge=False)
-    for place in dict.fromkeys(share.column for share in report.percentages):
-        found = {share.of: percentage_text(share) for share in report.percentages if share.column == place}
+    for place in dict.fromkeys(share.column for share in shares):
+        found = {share.of: percentage_text(share) for share in shares if share.column == place}
         table.add_row(place or "all columns", *(found.get(kind, "") for kind in kinds))
     return table
 
 
-def _overview(report: Report) -> Table:
-    """A line for each row that was tried: how many dtypes are in which state on each column."""
-    table = Table(box=box.SIMPLE_HEAD, title=_title(report), pad_edge=False)
-    table.add_column("operator", no_wrap=True)
+def _occurs(state: State, report: Report) -> bool:
+    return state is not State.UNTESTED and any(cell.state is state for cell in report.cells)
+
+
+_GAP = 3
+"""Between two columns of a table."""
+
+
+def _overview(report: Report, room: int) -> tuple[Table, bool]:
+    """A line for each row that was tried: how many dtypes are in which state on each column; by letters where ``room`` is too
+    narrow for words, which is said."""
     columns = tried_columns(report)
-    for column in columns:
-        table.add_column(column.id, overflow="fold")
-    found: dict[tuple[str, str], list[Cell]] = {}
+    found: dict[tuple[str, str], Counter[State]] = {}
     for cell in report.cells:
-        found.setdefault((cell.row, cell.column), []).append(cell)
-    for row in report.rows:
-        texts = [_coloured(found.get((row.id, column.id), ())) for column in columns]
-        if any(texts):
-            table.add_row(escape(row.id), *texts)
-    return table
+        if cell.state is not State.UNTESTED:
+            found.setdefault((cell.row, cell.column), Counter())[cell.state] += 1
+    rows = [row.id for row in report.rows if any((row.id, column.id) in found for column in columns)]
+    width = max(map(len, ["operator", *rows]))
+    for column in columns:
+        parts = [_part(n, s, False) for row in rows for s, n in found.get((row, column.id), {}).items()]
+        width += _GAP + max(map(len, [*column.id.split("/"), *parts]))
+    is_narrow = width > room
+    gap = (0, 1, 0, 0) if is_narrow else (0, 1)
+    table = Table(box=box.SIMPLE_HEAD, title=_title(report), pad_edge=False, padding=gap)
+    table.add_column("operator", no_wrap=not is_narrow, overflow="fold")
+    for column in columns:
+        table.add_column(column.id.replace("/", "\n", 1), overflow="fold")
+    for row in rows:
+        table.add_row(escape(row), *(_coloured(found.get((row, c.id), Counter()), is_narrow) for c in columns))
+    return table, is_narrow
 
 
-def _coloured(cells: Sequence[Cell]) -> str:
-    """``6 native 2 emulated``, each in its colour; what was not tried is left out."""
-    by_state = {state: [c for c in cells if c.state is state] for state in State if state is not State.UNTESTED}
-    return " ".join(f"[{STYLE[state]}]{escape(tally(some))}[/]" for state, some in by_state.items() if some)
+def _part(n: int, state: State, by_letter: bool) -> str:
+    return f"{n}{LETTERS[state]}" if by_letter else f"{n} {state.value}"
+
+
+def _coloured(counts: Counter[State], by_letter: bool) -> str:
+    """``6 native 2 emulated``, or ``6N 2E``, each in its colour."""
+    return " ".join(f"[{STYLE[s]}]{_part(counts[s], s, by_letter)}[/]" for s in State if counts[s])
 
 
 def _details(report: Report) -> Table:

@@ -18,7 +18,7 @@ from typing import Any
 from ....errors import MissingDependencyError
 from ...document import to_document
 from ...model import Report
-from ...states import State
+from ...states import LETTERS, State
 
 try:
     from jinja2 import Environment, StrictUndefined, Template
@@ -27,18 +27,6 @@ except ImportError:
         "--format html: jinja2 is not installed", hint='pip install "portkernel[report]"'
     ) from None
 
-LETTERS: dict[State, str] = {
-    State.NATIVE: "N",
-    State.EMULATED: "E",
-    State.COMPILED: "C",
-    State.EMITTED: "T",
-    State.DEGRADED: "D",
-    State.FALLBACK: "F",
-    State.UNSUPPORTED: "U",
-    State.WRONG: "W",
-    State.UNTESTED: "·",
-}
-"""What stands in a cell, so that its colour says nothing alone. T is for text: that is what is emitted."""
 STYLES = ("tokens.css", "page.css", "table.css", "panel.css")
 SCRIPTS = ("model.js", "filters.js", "table.js", "keys.js", "evidence.js", "start.js")
 """In the order in which they use each other: together they are one function's body."""

@@ -93,14 +93,20 @@ def encoded(x: Array, dtype: np.dtype[Any], saturate: bool = True) -> Array:
 
 @operator("Cast")
 def cast_to(x: Array, to: int, saturate: int = 1, round_mode: str = "up") -> Array:
-    return cast(x, numpy_dtype(to), bool(saturate)) if x.dtype != numpy_dtype(to) else copied(x)
+    return _converted(x, numpy_dtype(to), bool(saturate), round_mode)
 
 
 @operator("CastLike")
 def cast_like(x: Array, target: Array, saturate: int = 1, round_mode: str = "up") -> Array:
     if target.dtype.kind == "O":
         raise UncoveredOperatorError("onnx: CastLike: expected numbers, got strings")
-    return cast(x, target.dtype, bool(saturate)) if x.dtype != target.dtype else copied(x)
+    return _converted(x, target.dtype, bool(saturate), round_mode)
+
+
+def _converted(x: Array, dtype: np.dtype[Any], saturate: bool, round_mode: str) -> Array:
+    if dtype.name == "float8_e8m0fnu" and round_mode != "up":
+        raise UncoveredOperatorError(f"onnx: round_mode: expected 'up', got {round_mode!r}")
+    return cast(x, dtype, saturate) if x.dtype != dtype else copied(x)
 
 
 # --- quantization -------------------------------------------------------------------------------------------
@@ -128,15 +134,9 @@ _RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "ui
 
 @operator("QuantizeLinear")
 def quantize(
-    x: Array,
-    scale: Array,
-    zero_point: Array | None = None,
-    axis: int = 1,
-    block_size: int = 0,
-    output_dtype: int = 0,
-    saturate: int = 1,
-    precision: int = 0,
-) -> Array:
+    x: Array, scale: Array, zero_point: Array | None = None, axis: int = 1, block_size: int = 0, output_dtype: int = 0,
+    saturate: int = 1, precision: int = 0,
+) -> Array:  # fmt: skip
     if zero_point is not None:
         dtype = zero_point.dtype
     else:
@@ -156,12 +156,7 @@ def quantize(
 
 @operator("DequantizeLinear")
 def dequantize(
-    x: Array,
-    scale: Array,
-    zero_point: Array | None = None,
-    axis: int = 1,
-    block_size: int = 0,
-    output_dtype: int = 0,
+    x: Array, scale: Array, zero_point: Array | None = None, axis: int = 1, block_size: int = 0, output_dtype: int = 0
 ) -> Array:
     dtype = numpy_dtype(output_dtype) if output_dtype else scale.dtype
     value = ops.astype(decoded(x), np.float32) if x.dtype != np.int32 else x

@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from portkernel.errors import ArgumentError
+from portkernel.errors import ArgumentDTypeError, ArgumentError, DTypeError
 
 from .. import operators, tiles
 from ..pointwise import DEFAULT, TO_BOOL, TO_FLOAT, Bound, launch, output_strides, promoted
-from ..rules import FLOATS, broadcast_shapes
+from ..rules import DTYPES, FLOATS, broadcast_shapes
 from . import slopes
 from .curvatures import CURVATURES, plus, times
 from .define import CUSTOM, WIDE, WIDEST, call, gradient, operator, sum_to
@@ -40,7 +40,12 @@ def define(schema: str, bind: Bind, autocast: str = "") -> str:
     def run(*args: Any) -> Any:
         if plain and args[0].dtype in FLOATS and args[0].is_contiguous():
             return operators.call(name, *args)
-        return launch(bind(*args))
+        try:
+            return launch(bind(*args))
+        except DTypeError:  # of a dtype that the kernel language lacks
+            given = {a if isinstance(a, torch.dtype) else a.dtype for a in args if isinstance(a, (Tensor, torch.dtype))}
+            names = ", ".join(sorted(str(d).removeprefix("torch.") for d in given - DTYPES))
+            raise ArgumentDTypeError(f"{name}(): expected real numbers of at most 64 bits, got {names}") from None
 
     operator(schema, like=lambda *args: fake(bind(*args)), autocast=autocast, keeps_strides=True)(run)
     return name
@@ -247,16 +252,21 @@ def _floor_divide_gradient(wanted: Any, grad: Tensor, x: Any, y: Any) -> Any:
     return grad.new_zeros(x), grad.new_zeros(y)  # constant between its steps
 
 
-@gradient("maximum", "x y")
-def _maximum_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
-    return _shared(wanted, x.shape, y.shape, lambda: call("maximum_gradient", grad, x, y),
-                   lambda: call("maximum_gradient", grad, y, x))  # fmt: skip
+def _define_extreme(name: str) -> None:
+    """The gradients of the larger or the smaller, and of those: which of both it is changes between elements alone."""
+    slope = f"{name}_gradient"
+
+    @gradient(name, "x y")
+    def _(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
+        return _shared(wanted, x.shape, y.shape, lambda: call(slope, grad, x, y), lambda: call(slope, grad, y, x))
+
+    @gradient(slope, "grad x y")
+    def _(wanted: Any, outer: Tensor, grad: Tensor, x: Tensor, y: Tensor) -> Any:
+        return call(slope, outer, x, y), torch.zeros_like(x), torch.zeros_like(y)
 
 
-@gradient("minimum", "x y")
-def _minimum_gradient(wanted: Any, grad: Tensor, x: Tensor, y: Tensor) -> Any:
-    return _shared(wanted, x.shape, y.shape, lambda: call("minimum_gradient", grad, x, y),
-                   lambda: call("minimum_gradient", grad, y, x))  # fmt: skip
+for _name in ("maximum", "minimum"):
+    _define_extreme(_name)
 
 
 @gradient("power", "x y")
@@ -272,18 +282,6 @@ def _arctan2_gradient(wanted: Any, grad: Tensor, y: Tensor, x: Tensor) -> Any:
 
 
 # --- gradients of those gradients ---------------------------------------------------------------------------
-
-
-def _define_steps_between(name: str) -> None:
-    """Of the larger and the smaller: which of both it is changes between elements alone."""
-
-    @gradient(name, "grad x y")
-    def _(wanted: Any, outer: Tensor, grad: Tensor, x: Tensor, y: Tensor) -> Any:
-        return call(name, outer, x, y), torch.zeros_like(x), torch.zeros_like(y)
-
-
-for _name in ("maximum_gradient", "minimum_gradient"):
-    _define_steps_between(_name)
 
 
 def _mixed_power(weight: Tensor, x: Tensor, y: Tensor) -> Tensor:

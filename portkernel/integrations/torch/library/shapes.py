@@ -34,6 +34,8 @@ def _cat(tensors: Sequence[Tensor], dim: int) -> Any:
 @composite("stack(Tensor[] arrays, int axis=0) -> Tensor")
 def _stack(arrays: Sequence[Tensor], axis: int) -> Any:
     shapes = [tuple(a.shape) for a in arrays]
+    if not shapes:
+        raise ArgumentShapeError("stack(): arrays: expected at least one array, got none")
     for i, shape in enumerate(shapes):
         if shape != shapes[0]:
             raise ArgumentShapeError(f"stack(): arrays[{i}]: expected shape {shapes[0]} as arrays[0] has, got {shape}")
@@ -71,7 +73,7 @@ def _var_mean(x: Tensor, axis: Any, ddof: float, keepdims: bool) -> Any:
 def _clamp_by_tensors(x: Tensor, low: Any, high: Any) -> Any:
     """Where an element equals its limit, both have half of the gradient, as of ``maximum``."""
     if low is None and high is None:
-        return call("clamp", x, None, None)
+        return call("clamp", x, None, None)  # which says what is missing
     if low is not None:
         x = call("maximum", x, low)
     return x if high is None else call("minimum", x, high)
