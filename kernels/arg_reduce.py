@@ -183,8 +183,6 @@ def _case(m: int, n: int, layout: str = ""):
                 "out": poison((1, m, 1), pk.int64),
             },
             grid=lambda meta: (pk.cdiv(m, meta["BM"]), 1, 1),
-            constants={},
-            outputs=("out",),
             reference=lambda: {"out": exact(x).argmax(axis=1)[None, :, None]},
             bound=lambda: {"out": np.zeros((1, m, 1))},
         )

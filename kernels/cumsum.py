@@ -178,7 +178,6 @@ def _case(m: int, n: int, layout: str = ""):
             args={"x": x[None], "starts": np.zeros((1, 1, 1), acc.np), "out": poison((1, m, n), stored)},
             grid=lambda meta: (pk.cdiv(m, meta["BM"]), 1),
             constants={"ACC": acc.name},
-            outputs=("out",),
             reference=reference,
             bound=bound,
         )

@@ -303,8 +303,6 @@ def _case(m: int, n: int, layout: str = ""):
         return Problem(
             args={"x": x, "scale": scale, "bias": bias, "residual": residual, "out": poison((m, n), dtype)},
             grid=lambda meta: (pk.cdiv(m, meta["BM"]) * pk.cdiv(n, meta["BN"]),),
-            constants={},
-            outputs=("out",),
             reference=reference,
             bound=bound,
         )
@@ -312,16 +310,16 @@ def _case(m: int, n: int, layout: str = ""):
     return make
 
 
+def layouts(case: Callable[..., Any]) -> tuple[Case, ...]:
+    """Cases of two dimensions, made by ``case(m, n, layout)``."""
+    return (
+        Case("500×700", case(500, 700)),
+        Case("1×1", case(1, 1)),
+        Case("37×129, broadcast", case(37, 129, "broadcast")),
+        Case("53×101, strided", case(53, 101, "strided")),
+    )
+
+
 ENTRIES = (
-    Entry(
-        "scale_shift_gelu",
-        scale_shift_gelu,
-        (pk.float32, pk.float64, pk.float16, pk.bfloat16),
-        (
-            Case("500×700", _case(500, 700)),
-            Case("1×1", _case(1, 1)),
-            Case("37×129, broadcast", _case(37, 129, "broadcast")),
-            Case("53×101, strided", _case(53, 101, "strided")),
-        ),
-    ),
+    Entry("scale_shift_gelu", scale_shift_gelu, (pk.float32, pk.float64, pk.float16, pk.bfloat16), layouts(_case)),
 )

@@ -131,8 +131,6 @@ def _case(v: int, d: int, m: int):
         return Problem(
             args={"table": table, "indices": indices, "out": poison((m, d), dtype)},
             grid=lambda meta: (pk.cdiv(m, meta["BM"]) * pk.cdiv(d, meta["BN"]),),
-            constants={},
-            outputs=("out",),
             reference=lambda: {"out": exact(table)[indices]},
             bound=lambda: {"out": np.zeros((m, d))},
         )

@@ -137,7 +137,6 @@ def _case(n: int, start: float, step: float):
             args={"out": poison((n,), dtype), "start": start, "step": step},
             grid=lambda meta: (pk.cdiv(n, meta["B"]),),
             constants={"WIDE": wide},
-            outputs=("out",),
             reference=lambda: {"out": want},
             bound=lambda: {"out": 4 * unit_roundoff(wide) * size + rounding(want, dtype)},
         )

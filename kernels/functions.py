@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 import portkernel as pk
-from portkernel.catalog import Case, Entry, Problem, exact, poison, rounding, sample, unit_roundoff
+from portkernel.catalog import Entry, Problem, exact, poison, rounding, sample, unit_roundoff
 
 from .activations import activate
 from .arrays import number
-from .elementwise import chain_kernel, elementwise
+from .elementwise import chain_kernel, elementwise, layouts
 
 Array = Any
 Function = Callable[..., Array]
@@ -295,8 +295,6 @@ def _case(m: int, n: int, layout: str = ""):
                 "out": poison((1, 1, 1, m, n), dtype),
             },
             grid=lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]),),
-            constants={},
-            outputs=("out",),
             reference=reference,
             bound=bound,
         )
@@ -304,16 +302,4 @@ def _case(m: int, n: int, layout: str = ""):
     return make
 
 
-ENTRIES = (
-    Entry(
-        "swiglu",
-        chain_kernel(_swiglu, (None, None)),
-        (pk.float32, pk.float16, pk.bfloat16),
-        (
-            Case("500×700", _case(500, 700)),
-            Case("1×1", _case(1, 1)),
-            Case("37×129, broadcast", _case(37, 129, "broadcast")),
-            Case("53×101, strided", _case(53, 101, "strided")),
-        ),
-    ),
-)
+ENTRIES = (Entry("swiglu", chain_kernel(_swiglu, (None, None)), (pk.float32, pk.float16, pk.bfloat16), layouts(_case)),)

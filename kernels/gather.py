@@ -100,8 +100,6 @@ def _case(m: int, n: int, count: int, layout: str = ""):
         return Problem(
             args={"x": x[None], "indices": indices[None], "out": poison((1, m, count), dtype)},
             grid=lambda meta: (pk.cdiv(count, meta["BN"]) * pk.cdiv(m, meta["BM"]),),
-            constants={},
-            outputs=("out",),
             reference=lambda: {"out": np.take_along_axis(exact(x), indices, 1)[None]},
             bound=lambda: {"out": np.zeros((1, m, count))},
         )

@@ -33,7 +33,6 @@ def _case(n: int, bins: int, step: int = 1):
         return Problem(
             args={"x": x, "counts": start.copy()},
             grid=lambda meta: (pk.cdiv(n, meta["B"]),),
-            constants={},
             outputs=("counts",),
             reference=reference,
             bound=lambda: {"counts": np.zeros((bins,))},

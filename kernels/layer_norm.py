@@ -125,8 +125,6 @@ def _case(m: int, n: int, layout: str = ""):
         return Problem(
             args={"x": x[None, None], "weight": weight, "bias": bias, "out": poison((1, 1, m, n), dtype), "eps": EPS},
             grid=lambda meta: (pk.cdiv(m, meta["BM"]), 1),
-            constants={},
-            outputs=("out",),
             reference=lambda: {"out": reference_norm(*inputs)},
             bound=lambda: {"out": norm_bound(*inputs, dtype)},
         )

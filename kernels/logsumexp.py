@@ -109,8 +109,6 @@ def _case(m: int, n: int, layout: str = ""):
         return Problem(
             args={"x": x[None, None], "out": poison((1, m, 1), dtype)},
             grid=lambda meta: (pk.cdiv(m, meta["BM"]), 1, 1),
-            constants={},
-            outputs=("out",),
             reference=reference,
             bound=bound,
         )

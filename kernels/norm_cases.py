@@ -29,7 +29,6 @@ def _norm(shape: Shape, *, rms: bool = False, whole: int = 0):
             args={"x": x, "weight": weight, "bias": bias, "out": poison(shape, dtype), "eps": EPS},
             grid=lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,),
             constants={"RMS": rms, "BIAS": not rms} | ({"BM": 1, "BN": whole, "FULL": whole == r1} if whole else {}),
-            outputs=("out",),
             reference=lambda: {"out": reference_norm(*inputs)},
             bound=lambda: {"out": norm_bound(*inputs, dtype)},
         )
@@ -58,8 +57,6 @@ def _batch(m: int, n: int):
         return Problem(
             args={**{f"x{i}": a for i, a in enumerate(arrays)}, "out": poison(shape, dtype)},
             grid=lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]) * 2,),
-            constants={},
-            outputs=("out",),
             reference=reference,
             bound=bound,
         )
@@ -128,7 +125,6 @@ def _weight_gradient(shape: Shape):
                 "weight_out": poison((k0, k1, 1), wide), "bias_out": poison((k0, k1, 1), wide),
             },
             grid=lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,),
-            constants={},
             outputs=("weight_out", "bias_out"),
             reference=lambda: {"weight_out": sums(product), "bias_out": sums(exact(grad))},
             bound=lambda: {"weight_out": order * sums(np.abs(product)), "bias_out": order * sums(np.abs(exact(grad)))},
@@ -160,7 +156,6 @@ def _softmax_gradient(m: int, n: int, log: bool = False):
             args={"grad": grad, "y": y, "out": poison((1, 1, m, n), dtype)},
             grid=lambda meta: (pk.cdiv(m, meta["BM"]),),
             constants={"LOG": log},
-            outputs=("out",),
             reference=reference,
             bound=bound,
         )

@@ -163,7 +163,6 @@ def _case(shape: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...
             },
             grid=lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]),),
             constants={"MODE": mode},
-            outputs=("out",),
             reference=lambda: {"out": want[None, None, None]},
             bound=lambda: {"out": np.zeros((1, 1, 1, m, n))},
         )

@@ -112,7 +112,6 @@ def _case(m: int, n: int, count: int, mode: str):
             args={"out": start[None].copy(), "indices": indices[None], "source": source[None]},
             grid=lambda meta: (pk.cdiv(m, meta["BM"]), 1),
             constants={"MODE": mode},
-            outputs=("out",),
             reference=reference,
             bound=bound,
         )

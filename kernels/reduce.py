@@ -222,7 +222,6 @@ def _case(which: str, m: int, n: int, layout: str = ""):
             },
             grid=lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,),
             constants={"OP": which, "ACC": acc.name},
-            outputs=("out",),
             reference=reference,
             bound=bound,
         )

@@ -104,8 +104,6 @@ def _case(m: int, n: int, count: int, taps: int):
         return Problem(
             args={"x": x[None], "indices": indices, "weights": weights, "out": poison((1, m, count), dtype)},
             grid=lambda meta: (pk.cdiv(count, meta["BN"]) * pk.cdiv(m, meta["BM"]),),
-            constants={},
-            outputs=("out",),
             reference=reference,
             bound=bound,
         )

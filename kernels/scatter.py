@@ -203,8 +203,6 @@ def _case(v: int, d: int, m: int):
         return Problem(
             args={"out": out.copy(), "indices": indices, "source": source},
             grid=lambda meta: (pk.cdiv(m, meta["BM"]) * pk.cdiv(d, meta["BN"]),),
-            constants={},
-            outputs=("out",),
             reference=lambda: {"out": want},
             bound=lambda: {"out": np.zeros((v, d))},
         )

@@ -65,7 +65,6 @@ def _case(a: int, n: int):
             args={"overlap": overlap, "out": poison((a, n), pk.bool_), "limit": 0.75},
             grid=(a,),
             constants={"BN": max(8, pk.next_power_of_2(n))},
-            outputs=("out",),
             reference=reference,
             bound=lambda: {"out": np.zeros((a, n))},
         )

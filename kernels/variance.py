@@ -266,7 +266,6 @@ def _case(m: int, n: int, layout: str = ""):
                 "ddof": 0,
             },
             grid=lambda meta: (pk.cdiv(m, meta["BM"]), 1, 1),
-            constants={},
             outputs=("out", "mean_out"),
             reference=reference,
             bound=bound,

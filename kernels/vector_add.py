@@ -24,8 +24,6 @@ def _case(n: int, step: int = 1):
         return Problem(
             args={"x": x, "y": y, "out": out},
             grid=lambda meta: (pk.cdiv(n, meta["B"]),),
-            constants={},
-            outputs=("out",),
             reference=reference,
             bound=lambda: {"out": rounding(reference()["out"], dtype)},
         )

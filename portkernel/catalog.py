@@ -11,7 +11,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -44,10 +44,10 @@ class Problem:
 
     args: dict[str, Array | int | float]
     grid: Grid
-    constants: dict[str, object]
-    outputs: tuple[str, ...]
     reference: Callable[[], Arrays]
     bound: Callable[[], Arrays]
+    constants: dict[str, object] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ("out",)
 
 
 @dataclass(frozen=True, slots=True)

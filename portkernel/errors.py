@@ -96,7 +96,7 @@ class ArgumentError(LaunchError):
 
 
 class ArgumentTypeError(LaunchError):
-    """An argument that is neither an array nor a scalar."""
+    """An argument that is neither an array nor a scalar, or of another kind than it must be."""
 
 
 class ArgumentDTypeError(LaunchError):

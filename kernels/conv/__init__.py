@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cases, window_cases
+from . import cases, phase_cases, window_cases
 from .forward import conv1d, conv2d, conv3d
 from .gradient import (
     conv1d_input,
@@ -15,7 +15,7 @@ from .gradient import (
 )
 from .transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
 
-ENTRIES = (*cases.ENTRIES, *window_cases.ENTRIES)
+ENTRIES = (*cases.ENTRIES, *window_cases.ENTRIES, *phase_cases.ENTRIES)
 
 __all__ = [
     "ENTRIES",

@@ -103,7 +103,6 @@ class Convolution:
             args={**given, "out": out, **front},
             grid=grid,
             constants={"STRIDE": self.stride, "DILATION": self.dilation, **constants, **self.epilogue(dtype)},
-            outputs=("out",),
             reference=reference,
             bound=bound,
         )
@@ -164,7 +163,6 @@ def _pointwise(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Genera
             args=seen,
             grid=lambda m: (pk.cdiv(pixels, m["BN"]) * pk.cdiv(it.channels, m["BM"]) * it.batch,),
             constants=it.epilogue(dtype),
-            outputs=("out",),
             reference=lambda: flat(reference()),
             bound=lambda: flat(bound()),
         )
@@ -201,7 +199,6 @@ def _weights(*args: Any, **given: Any) -> Callable[[pk.DType, np.random.Generato
                 * it.groups,
             ),
             constants={"STRIDE": it.stride, "DILATION": it.dilation, "GROUPS": it.groups, "FLAT": it.flat},
-            outputs=("out",),
             reference=lambda: {"out": total(ref.wide)},
             bound=bound,
         )

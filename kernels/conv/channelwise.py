@@ -89,29 +89,29 @@ def conv_channels_gradient(
     x_step,
     ROW: pk.constexpr[int] = 8,
     TAPS: pk.constexpr[tuple] = (1, 1, 1),
-    BLOCK: pk.constexpr[tuple] = (1, 8, 8),
+    BLOCK: pk.constexpr[tuple] = (8, 16),
 ):
-    """out ``(C, taps)``, the gradient for the weight of :func:`conv_channels`, from grad ``(N, C, OD, OH, OW)``.
+    """out ``(S, C, taps)``, shares of the gradient for the weight of :func:`conv_channels`, from grad ``(N, C, OD, OH, OW)``.
 
-    ``out[c, k] = sum over images and positions p of grad[n, c, p]·(what tap k sees at p)``. Grid: (taps, C / BLOCK[0]).
-    Accumulates in float64 for float64, float32 else. Error: γ(P)·(sum of |products|), then one rounding.
+    ``out[s, c, k] = sum over positions p of tile s of grad[n, c, p]·(what tap k sees at p)``; tiles of BLOCK = (rows,
+    columns) follow each other along a row, a plane, an image. x is as in :func:`conv_channels`; what lies past the end of
+    a row is multiplied by 0. Grid: (tiles, C). Accumulates in float64 for float64, float32 else. Error: γ(P)·(sum of
+    |products|).
     """
-    BC, BH, BW = BLOCK
+    BH, BW = BLOCK
     _, KH, KW = TAPS
-    tap, c = pk.program_id(0), pk.program_id(1)
-    seen_from = tap // (KH * KW) * z_step + tap // KW % KH * y_step + tap % KW * x_step
+    step, c = pk.program_id(0), pk.program_id(1)
     tiles, across = pk.cdiv(grad.shape[3], BH), pk.cdiv(grad.shape[4], BW)
-    acc = pk.zeros((BC, BH, BW), dot_accumulator(x.dtype))
-    for step in range(grad.shape[0] * grad.shape[2] * tiles * across):
-        w, h = step % across, step // across % tiles
-        d, n = step // (across * tiles) % grad.shape[2], step // (across * tiles) // grad.shape[2]
-        start = base + ((n * deep + d) * tall + h * BH) * ROW + w * BW
-        dy = pk.load(grad, (n, c, d, h, w), (1, BC, 1, BH, BW)).reshape((BC, BH, BW)).astype(acc.dtype)
-        acc = acc + dy * pk.load(x, (start + seen_from, c, 0, 0), (1, BC, BH, BW)).reshape((BC, BH, BW)).astype(
-            acc.dtype
-        )
-    total = acc.reshape((BC, BH * BW)).sum(axis=1, keepdims=True)
-    pk.store(out, (c, tap), total.astype(out.dtype))
+    w, h = step % across, step // across % tiles
+    d, n = step // (across * tiles) % grad.shape[2], step // (across * tiles) // grad.shape[2]
+    start = base + ((n * deep + d) * tall + h * BH) * ROW + w * BW
+    wide = dot_accumulator(x.dtype)
+    dy = pk.load(grad, (n, c, d, h, w), (1, 1, 1, BH, BW)).reshape((BH, BW)).astype(wide)
+    for tap in range(TAPS[0] * KH * KW):
+        there = start + tap // (KH * KW) * z_step + tap // KW % KH * y_step + tap % KW * x_step
+        seen = pk.load(x, (there, c, 0, 0), (1, 1, BH, BW)).reshape((BH, BW)).astype(wide)
+        total = (dy * seen).sum(axis=0).sum(axis=0)
+        pk.store(out, (step, c, tap), total.reshape((1, 1, 1)).astype(out.dtype))
 
 
 # --- host side ----------------------------------------------------------------------------------------------
@@ -154,22 +154,23 @@ def launch_channels(
 
 
 def launch_channels_gradient(copy: Array, at: Padded, grad: Array, out: Array, route: dict[str, Any]) -> None:
-    """``out`` is ``(C, taps)``."""
+    """``out`` is ``(S, C, taps)`` with as many shares as :func:`shares_of` says."""
     _, c, _, oh, ow = grad.shape
-    columns = min(ow, 1024)
-    rows = max(1, min(oh, 1024 // columns))
-    block = (1, rows, columns)
-    view = seen_by(copy, at, block, False)
-    conv_channels_gradient[(out.shape[1], c)](
-        view,
-        grad,
-        out,
-        -at.reach[0],
-        at.size[0],
-        at.size[1],
-        *at.step,
-        ROW=at.size[2],
-        TAPS=at.kernel,
-        BLOCK=block,
-        **route,
-    )
+    block = gradient_block(oh, ow)
+    conv_channels_gradient[(out.shape[0], c)](
+        seen_by(copy, at, (1, *block), False), grad, out, -at.reach[0], at.size[0], at.size[1], *at.step,
+        ROW=at.size[2], TAPS=at.kernel, BLOCK=block, **route,
+    )  # fmt: skip
+
+
+def gradient_block(tall: int, wide: int) -> tuple[int, int]:
+    """Rows and columns of a tile of the gradient: whole vectors of columns, rows in even parts."""
+    columns = pk.cdiv(min(wide, 1024), 16) * 16
+    parts = pk.cdiv(tall, max(1, _TILE // columns))
+    return pk.cdiv(tall, parts), columns
+
+
+def shares_of(grad: Array) -> int:
+    """The tiles of ``grad``, each of which gives a share."""
+    rows, columns = gradient_block(*grad.shape[3:])
+    return int(grad.shape[0] * grad.shape[2] * pk.cdiv(grad.shape[3], rows) * pk.cdiv(grad.shape[4], columns))

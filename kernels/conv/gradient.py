@@ -16,6 +16,7 @@ from .dense import narrow, pixel_of, pixels_of
 from .forward import outputs
 from .geometry import Window, window
 from .shares import add_shares
+from .split_gradient import weight_gradient_in_phases
 from .transposed import FLOATS, check_gradient, input_gradient
 from .views import Array, check_rank, spatial
 from .windows_gradient import weight_gradient_in_tiles
@@ -111,7 +112,9 @@ def _weight_gradient(x: Array, grad: Array, out: Array, geometry: Window, groups
     """The kernels launched on arrays with three spatial axes."""
     if 0 in out.shape:
         return
-    if not weight_gradient_in_tiles(x, grad, out, geometry, groups, route):
+    if weight_gradient_in_tiles(x, grad, out, geometry, groups, route):
+        return
+    if not weight_gradient_in_phases(x, grad, out, geometry, groups, route):
         _dense_gradient(x, grad, out, geometry, groups, route)
 
 

@@ -17,6 +17,7 @@ from .dense import conv, conv_pointwise
 from .depthwise import conv_depthwise
 from .geometry import Triple
 from .sizes import product_tiles, whole_tiles
+from .split import launch_phases, split
 from .views import Array
 from .windows import arranged, launch_windows, padded
 
@@ -57,7 +58,7 @@ class Job:
         if self._depthwise():
             if not self._launch_channels():
                 self._launch_depthwise()
-        elif not (self._launch_pointwise() or self._launch_windows()):
+        elif not (self._launch_pointwise() or self._launch_windows() or self._launch_phases()):
             self._launch_dense()
 
     def _target(self) -> pk.targets.Target:
@@ -182,6 +183,24 @@ class Job:
         copy = arranged(x, at, sides.columns, self.route)
         launch_windows(
             copy, used, weight, out, sides, self.transposed and kernel != _ONE, (self.bias, residual), self._epilogue()
+        )
+        return True
+
+    def _launch_phases(self) -> bool:
+        """Tiles of a copy that keeps the phases of the stride apart, where programs are threads and all channels meet."""
+        kernel: Triple = tuple(self.weight.shape[2:])  # type: ignore[assignment]
+        usual = 0 not in kernel and self.groups == 1 and not self.transposed and min(self.dilation) > 0
+        if not usual or self.stride == _ONE or not self._on_cpu():
+            return False
+        o, c = self.weight.shape[:2]
+        n, size = self.x.shape[0], tuple(self.out.shape[2:])
+        at = split(tuple(self.x.shape), size, kernel, self.stride, self.front, self.dilation)
+        if at is None:
+            return False
+        taps = prod(at.most[1:])
+        sides = whole_tiles(o, c, taps, (n, *size), at.size, self._accumulator().itemsize, self._target())
+        launch_phases(
+            self.x, at, self.weight, self.out, sides, (self.bias, self.residual), self._epilogue(), self.route
         )
         return True
 

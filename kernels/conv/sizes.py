@@ -71,11 +71,11 @@ def _idle(programs: int, units: int) -> float:
     return pk.cdiv(programs, units) * units / programs
 
 
-def _cost(rows: int, bm: int, taken: int, blocks: int, lanes: int, units: int) -> float:
+def _cost(rows: int, bm: int, taken: int, blocks: int, lanes: int, units: int, shares: int = 1) -> float:
     """Time, in the units of an inner loop that runs at full speed: packing weighs the less, the more often it is used."""
     down = pk.cdiv(rows, bm)
     work = down * pk.cdiv(bm, ROWS) * ROWS * blocks * pk.cdiv(taken, lanes) * lanes
-    return work * (1 + 14 / bm) * (1 + 12 / taken) * _idle(down * blocks, units)
+    return work * (1 + 14 / bm) * (1 + 12 / taken) * _idle(down * blocks * shares, units)
 
 
 @lru_cache(maxsize=1024)
@@ -88,7 +88,7 @@ def whole_tiles(
     best: tuple[float, int, int, tuple[int, int, int, int]] | None = None
     for block, taken in _blocks(size, whole):
         blocks = prod(pk.cdiv(n, b) for n, b in zip(size, block, strict=True))
-        for bm in _parts(rows, MOST_ROWS, ROWS):
+        for bm in _parts(rows, MOST_ROWS, min(ROWS, rows)):
             columns = pk.cdiv(taken, lanes) * lanes
             if bm * columns * itemsize > MOST_BYTES:
                 continue
@@ -119,7 +119,7 @@ def product_tiles(
     lanes = _lanes(itemsize, target)
     best: tuple[float, int, int] | None = None
     for bn in _parts(pixels, MOST_COLUMNS, 4):
-        for bm in _parts(rows, MOST_ROWS, ROWS):
+        for bm in _parts(rows, MOST_ROWS, min(ROWS, rows)):
             if bm * bn * itemsize > MOST_BYTES:
                 continue
             cost = _cost(rows, bm, bn, images * pk.cdiv(pixels, bn), lanes, target.units)
@@ -142,20 +142,29 @@ class GradientSides:
 
 @lru_cache(maxsize=1024)
 def gradient_tiles(
-    channels: int, taps: int, outputs: int, depth: int, planes: int, itemsize: int, target: pk.targets.Target
-) -> GradientSides:
-    """For ``channels`` of ``taps`` rows each, and ``outputs`` columns; ``planes`` products beside each other."""
+    channels: int, taps: int, outputs: int, depth: int, planes: int, itemsize: int, target: pk.targets.Target,
+    added: bool = True,
+) -> GradientSides:  # fmt: skip
+    """For ``channels`` of ``taps`` rows each, and ``outputs`` columns; ``planes`` products beside each other. ``added`` says
+    that shares are added up in any case, so that several cost no more than one."""
     lanes = _lanes(itemsize, target)
-    best: tuple[float, int, int] | None = None
+    best: tuple[float, int, int, int] | None = None
     most = max(1, MOST_ROWS // taps)
     for bc in sorted({*_parts(channels, most, 1), most}):
         for bn in _parts(outputs, 256, lanes):
             blocks = pk.cdiv(outputs, bn) * planes
-            cost = _cost(channels * taps, bc * taps, bn, blocks, lanes, target.units)
+            splits = max(1, min(pk.cdiv(target.units, pk.cdiv(channels, bc) * blocks), depth // 512))
+            shares = splits if added else 1
+            cost = _cost(channels * taps, bc * taps, bn, blocks, lanes, target.units, shares)
             if bc <= most and (best is None or cost < best[0]):
-                best = (cost, bc, bn)
+                best = (cost, bc, bn, splits)
     assert best is not None
-    _, bc, bn = best
-    programs = pk.cdiv(channels, bc) * pk.cdiv(outputs, bn) * planes
-    splits = max(1, min(pk.cdiv(target.units, programs), depth // 512))
-    return GradientSides(bc, bn, min(DEPTH, pk.cdiv(depth, 16) * 16), splits)
+    _, bc, bn, splits = best
+    return GradientSides(bc, bn, evenly(depth, splits), splits)
+
+
+def evenly(depth: int, splits: int = 1) -> int:
+    """Terms of a product at once, about ``DEPTH`` at most, that divide ``depth`` with little padding of the last; as many
+    in each of ``splits`` shares."""
+    parts = pk.cdiv(pk.cdiv(depth, DEPTH + 16), splits) * splits
+    return pk.cdiv(pk.cdiv(depth, parts), 8) * 8

@@ -37,7 +37,7 @@ def _copy(x: np.ndarray, at: Padded, slack: int) -> np.ndarray:
     return flat.reshape(-1)
 
 
-def _strided(flat: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+def strided(flat: np.ndarray, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
     size = flat.dtype.itemsize
     plain = flat if flat.dtype.isbuiltin == 1 else flat.view(f"u{size}")
     found = np.lib.stride_tricks.as_strided(plain, shape, tuple(s * size for s in strides))
@@ -60,7 +60,7 @@ def _windows(block: tuple[int, int, int, int], bm: int, bc: int, *args: Any, **g
         blocks = prod(-(-n // b) for n, b in zip((it.size[0], *it.size[2:]), block, strict=True))
         return Problem(
             args={
-                "x": _strided(flat[at.origin :], (starts, it.image[0], kh, kw, columns), strides),
+                "x": strided(flat[at.origin :], (starts, it.image[0], kh, kw, columns), strides),
                 "weight": filters if kd > 1 else filters.reshape(it.channels, -1),
                 "bias": arrays["bias"],
                 "residual": arrays["residual"],
@@ -124,7 +124,7 @@ def _seen(x: np.ndarray, at: Padded, block: tuple[int, int, int], run_on: bool) 
     _, rows, columns = block
     shape, strides = ((1, rows * columns), (0, 1)) if run_on else ((rows, columns), (at.size[2], 1))
     flat = _copy(x, at, rows * at.size[2] + columns)
-    return _strided(flat[at.origin :], (at.channel + at.reach[1], at.channels, *shape), (1, at.channel, *strides))
+    return strided(flat[at.origin :], (at.channel + at.reach[1], at.channels, *shape), (1, at.channel, *strides))
 
 
 def _gradient(
@@ -165,7 +165,7 @@ def _windows_gradient(sides: Triple, splits: int, *args: Any, **given: Any) -> M
         strides = (at.step[0], at.channel, at.step[1], at.step[2], 1)
         return Problem(
             args={
-                "x": _strided(flat[at.origin :], (kd, it.image[0], kh, kw, at.channel), strides),
+                "x": strided(flat[at.origin :], (kd, it.image[0], kh, kw, at.channel), strides),
                 "grad": turned.reshape(at.channel, it.channels),
                 "out": poison((splits, it.image[0], kd, kh * kw, it.channels), wide),
             },
@@ -179,18 +179,37 @@ def _windows_gradient(sides: Triple, splits: int, *args: Any, **given: Any) -> M
     return make
 
 
-def _channels_gradient(block: tuple[int, int, int], *args: Any, **given: Any) -> Make:
+def _channels_gradient(block: tuple[int, int], *args: Any, **given: Any) -> Make:
     it = Convolution(*args, **given)
     at = _geometry(it)
     taps = prod(it.kernel)
+    _, _, deep, tall, wide = it.size
+    tiles = [
+        (n, slice(None), d, slice(h, h + block[0]), slice(w, w + block[1]))
+        for n in range(it.batch) for d in range(deep) for h in range(0, tall, block[0]) for w in range(0, wide, block[1])
+    ]  # fmt: skip
 
     def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
-        x, grad, want, bound = _gradient(it, dtype, rng)
+        x, grad = it.inputs(dtype, rng)["x"], sample(rng, it.size, dtype)
+
+        def shares(of: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+            found = []
+            for tile in tiles:
+                part = np.zeros_like(grad)
+                part[tile] = grad[tile]
+                y = of(part)
+                found.append(ref.weight_gradient(y, of(x), it.kernel, it.stride, it.dilation, it.pairs, it.groups))
+            return np.reshape(found, (len(tiles), it.channels, taps))
+
+        def bound() -> dict[str, np.ndarray]:
+            size = shares(lambda t: np.abs(ref.wide(t)))
+            return {"out": gamma(prod(block), dot_accumulator(dtype)) * size + rounding(shares(ref.wide), dtype)}
+
         return Problem(
             args={
-                "x": _seen(x, at, block, False),
+                "x": _seen(x, at, (1, *block), False),
                 "grad": grad,
-                "out": poison((it.channels, taps), dtype),
+                "out": poison((len(tiles), it.channels, taps), dtype),
                 "base": 0,
                 "deep": at.size[0],
                 "tall": at.size[1],
@@ -198,11 +217,11 @@ def _channels_gradient(block: tuple[int, int, int], *args: Any, **given: Any) ->
                 "y_step": at.step[1],
                 "x_step": at.step[2],
             },
-            grid=(taps, -(-it.channels // block[0])),
+            grid=(len(tiles), it.channels),
             constants={"TAPS": it.kernel, "BLOCK": block, "ROW": at.size[2]},
             outputs=("out",),
-            reference=lambda: {"out": want().reshape(it.channels, taps)},
-            bound=lambda: {"out": bound().reshape(it.channels, taps)},
+            reference=lambda: {"out": shares(ref.wide)},
+            bound=bound,
         )
 
     return make
@@ -244,8 +263,8 @@ ENTRIES = (
         conv_channels_gradient,
         (pk.float32,),
         (
-            Case("2×5×9×30, 3×3, padding", _channels_gradient((2, 4, 30), (5, 1, 9, 30), 5, (1, 3, 3), batch=2, groups=5, padding=(0, 1, 1))),
-            Case("planes, dilation", _channels_gradient((1, 2, 5), (3, 3, 5, 7), 3, (2, 1, 3), groups=3, dilation=(1, 1, 2))),
+            Case("2×5×9×30, 3×3, padding", _channels_gradient((4, 32), (5, 1, 9, 30), 5, (1, 3, 3), batch=2, groups=5, padding=(0, 1, 1))),
+            Case("planes, dilation", _channels_gradient((2, 5), (3, 3, 5, 7), 3, (2, 1, 3), groups=3, dilation=(1, 1, 2))),
         ),
     ),
 )  # fmt: skip

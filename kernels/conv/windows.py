@@ -145,7 +145,7 @@ class Padded:
         return sum(e for e in ends if e < 0), sum(e for e in ends if e > 0)
 
 
-_MOST = 1 << 28
+MOST = 1 << 28
 """Elements of a copy; larger images are convolved where they lie."""
 
 
@@ -163,7 +163,7 @@ def padded(
     _, tall, row = room
     steps = (dilation[0] * tall * row, dilation[1] * row, dilation[2])
     found = Padded(image[1], image[0], (room[0], tall, row), front, steps, kernel)
-    fits = found.channel * (found.channels + 2) <= _MOST
+    fits = found.channel * (found.channels + 2) <= MOST
     return found if fits and found.origin + found.reach[0] >= 0 else None
 
 

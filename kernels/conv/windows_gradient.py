@@ -13,10 +13,10 @@ import portkernel as pk
 from portkernel.dtypes import dot_accumulator
 
 from .. import arrays
-from .channelwise import launch_channels_gradient
+from .channelwise import gradient_block, launch_channels_gradient, shares_of
 from .geometry import Triple, Window
 from .shares import add_shares, turn_shares
-from .sizes import gradient_tiles
+from .sizes import evenly, gradient_tiles
 from .views import Array
 from .windows import Padded, arranged, padded, workspace
 
@@ -145,14 +145,14 @@ def pointwise_gradient(x: Array, grad: Array, out: Array, target: pk.targets.Tar
     wide = dot_accumulator(arrays.dtype_of("x", x))
     o, c = out.shape[:2]
     n, pixels = x.shape[0], prod(x.shape[2:])
-    sides = gradient_tiles(o, 1, c, n * pixels, 1, wide.itemsize, target)
+    sides = gradient_tiles(o, 1, c, n * pixels, 1, wide.itemsize, target, added=False)
     last = turned(x, tuple(x.shape[2:]), route).reshape((n, pixels, c))  # type: ignore[arg-type]
     flat = arrays.view(out).drop(4).drop(3).drop(2)
     direct = sides.splits == 1
     parts = flat.insert(0).array() if direct else workspace(x, sides.splits * o * c, wide).reshape((sides.splits, o, c))
     conv_pointwise_gradient[(pk.cdiv(o, sides.rows), pk.cdiv(c, sides.columns), sides.splits)](
         seen[0].array(), last, parts, SPLITS=sides.splits, BM=sides.rows, BN=sides.columns,
-        BK=min(sides.depth, pk.cdiv(pixels, 8) * 8), **route,
+        BK=evenly(pixels), **route,
     )  # fmt: skip
     if not direct:
         add_shares[lambda m: (pk.cdiv(o * c, m["B"]),)](parts.reshape((sides.splits, o * c)), out, **route)
@@ -188,6 +188,18 @@ def weight_gradient_in_tiles(
         return True
     if not groups == x.shape[1] == grad.shape[1]:
         return False
-    copy = arranged(x, at, at.size[2] * at.size[1], route)
-    launch_channels_gradient(copy, at, grad, flat[0].array(), route)
+    channelwise_gradient(x, grad, out, at, flat[0].array(), route)
     return True
+
+
+def channelwise_gradient(x: Array, grad: Array, out: Array, at: Padded, flat: Array, route: dict[str, Any]) -> None:
+    """For kernels of one channel each; ``flat`` is ``out`` as ``(C, taps)``."""
+    copy = arranged(x, at, at.plane + sum(gradient_block(*grad.shape[3:])), route)
+    shares = shares_of(grad)
+    if shares == 1:
+        launch_channels_gradient(copy, at, grad, arrays.view(flat).insert(0).array(), route)
+        return
+    parts = workspace(x, shares * prod(out.shape), dot_accumulator(arrays.dtype_of("x", x)))
+    launch_channels_gradient(copy, at, grad, parts.reshape((shares, *flat.shape)), route)
+    size = prod(out.shape)
+    add_shares[lambda m: (pk.cdiv(size, m["B"]),)](parts.reshape((shares, size)), out, **route)

@@ -59,7 +59,6 @@ def _product(
             },
             grid=lambda meta: (matrices * pk.cdiv(m, meta["BM"]), pk.cdiv(n, meta["BN"])),
             constants={"FUSED": fused},
-            outputs=("out",),
             reference=lambda: {"out": reference(a, b, extra, act)},
             bound=lambda: {"out": bound(a, b, extra, dtype, stored(dtype), activation=act)},
         )
@@ -86,7 +85,6 @@ def _thin(which: str, length: int, few: int, k: int, *, batch: tuple[int, ...] =
             },
             grid=lambda meta: (matrices * pk.cdiv(length, meta["BM" if rows else "BN"]),),
             constants=side,
-            outputs=("out",),
             reference=lambda: {"out": reference(a, b, {})},
             bound=lambda: {"out": bound(a, b, {}, dtype, stored(dtype))},
         )
@@ -112,7 +110,6 @@ def _grouped(sizes: tuple[int, ...], n: int, k: int, *, bias: bool = False, acti
             args={"a": a, "b": b, "bias": shift, "offsets": offsets, "out": poison((len(a), n), stored(dtype))},
             grid=lambda meta: (sum(pk.cdiv(s, meta["BM"]) for s in sizes) * pk.cdiv(n, meta["BN"]),),
             constants={"BIAS": bias, "ACTIVATION": act},
-            outputs=("out",),
             reference=lambda: pieces(lambda x, y, extra: reference(x, y, extra, act)),
             bound=lambda: pieces(lambda x, y, e: bound(x, y, e, dtype, stored(dtype), activation=act)),
         )

@@ -179,7 +179,7 @@ def matmul_list(
     dtype = arrays.dtype_of(f"{where}: a[0]", a[0])
     sizes = [_sizes(where, g, x, y, dtype) for g, (x, y) in enumerate(zip(a, b, strict=True))]
     kinds = _stored(dtype)
-    for g, ((m, n, _), given) in enumerate(zip(sizes, out or (), strict=False)):
+    for g, ((m, n, _), given) in enumerate(zip(sizes, () if out is None else out, strict=False)):
         arrays.result(f"{where}: [{g}]", given, a[0], (m, n), kinds)
     starts = [
         [0, *itertools.accumulate(x * y for x, y in pairs)]

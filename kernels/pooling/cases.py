@@ -58,7 +58,6 @@ def _mean(image: tuple[int, ...], w: Windows, layout: str = "", *, padded: bool 
             args={"x": x, "out": out, "divisor": divisor},
             grid=grid_of(out),
             constants=w.constants("KERNEL", "STRIDE", "FRONT", "BEHIND") | {"PADDED": padded},
-            outputs=("out",),
             reference=lambda: {"out": want},
             bound=bound,
         )
@@ -80,7 +79,6 @@ def _max_back(image: tuple[int, ...], w: Windows, layout: str = "") -> Make:
             args={"grad": grad, "indices": indices, "out": out},
             grid=grid_of(out),
             constants=w.constants("WINDOWS", "STRIDE", "FRONT"),
-            outputs=("out",),
             reference=lambda: {"out": want},
             bound=bound,
         )
@@ -101,7 +99,6 @@ def _mean_back(image: tuple[int, ...], w: Windows, layout: str = "", *, padded: 
             args={"grad": grad, "out": out, "divisor": divisor},
             grid=grid_of(out),
             constants=w.constants("WINDOWS", "KERNEL", "STRIDE", "FRONT", "BEHIND") | {"PADDED": padded},
-            outputs=("out",),
             reference=lambda: {"out": want},
             bound=bound,
         )

@@ -48,7 +48,7 @@ _LARGE = 4096
 # sixes or eights (the micro-kernel's), columns in whole vectors.
 _CPU_M = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _CPU_N = (1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384)
-_CPU_K = (8, 16, 32, 64, 128, 256)
+_CPU_K = (8, 16, 32, 64, 128, 192, 256)
 _GPU_MN = (16, 32, 64, 128)
 _GPU_K = (16, 32)
 _GPU_ACCUMULATOR_BYTES = 128 * 128 * 4

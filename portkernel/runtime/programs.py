@@ -199,6 +199,8 @@ class Programs:
         entry = store.get(found.binary) if found is not None and store is not None else None
         if found is None or entry is None or wanted.key is None:
             return None
+        if any(constants[name] != size for name, size in found.sizes.items()):  # chosen otherwise since
+            return None
         source, writes = found.source(place.driver.name, wanted.typed.types, place.target), frozenset(found.writes)
         loaded = place.driver.revive(source, entry.data, writes, place.device)  # type: ignore[attr-defined]  # as it kept it
         if loaded is None:

@@ -54,7 +54,7 @@ def make_entry(kernel: FakeKernel, cases: str = "a") -> Entry:
     def make(dtype: object, rng: np.random.Generator) -> Problem:
         x = rng.standard_normal(5).astype(np.float32)
         return Problem(
-            {"x": x, "out": np.full(5, np.nan, np.float32)}, (1,), {}, ("out",),
+            {"x": x, "out": np.full(5, np.nan, np.float32)}, (1,),
             lambda: {"out": x.astype(np.float64) + 1}, lambda: {"out": np.full(5, 1e-6)},
         )  # fmt: skip
 

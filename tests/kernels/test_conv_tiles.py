@@ -27,6 +27,11 @@ CASES: dict[str, Case] = {
     "one tap, stride": ((2, 21, 15, 14), (18, 21, 1, 1), 2, 0, 1, 1),
     "a long row": ((1, 10, 1100), (11, 10, 3), 1, 1, 1, 1),
     "three dimensions": ((2, 10, 5, 6, 9), (7, 10, 3, 3, 2), 1, (1, 1, 0), 1, 1),
+    "a stride, phases of unlike taps": ((2, 3, 23, 31), (9, 3, 7, 7), 2, 3, 1, 1),
+    "strides and dilations with and without a common divisor": ((3, 10, 17, 22), (6, 10, 3, 4), (2, 3), (1, 4), (2, 2), 1),
+    "a stride beyond the kernel, padding": ((1, 9, 11, 10), (12, 9, 1, 2), 3, (2, 1), 1, 1),
+    "a stride, three dimensions": ((2, 5, 7, 9, 11), (7, 5, 3, 2, 3), (2, 2, 3), (1, 1, 0), 1, 1),
+    "a stride, a long row": ((1, 9, 2300), (8, 9, 4), 2, 1, 1, 1),
     "each channel, wide rows": ((2, 11, 9, 29), (11, 1, 3, 3), 1, 1, 1, 11),
     "each channel, narrow rows, two outputs": ((1, 12, 9, 7), (24, 1, 3, 3), 1, (1, 0), 1, 12),
 }  # fmt: skip
@@ -153,6 +158,9 @@ def test_nothing_leaks_from_behind_the_images() -> None:
     """Infinities stay where they are, and the end of the copy, which is read and dropped, is no part of any sum."""
     x, w = np.ones((2, 9, 6, 7), np.float32), np.ones((4, 9, 3, 3), np.float32)
     x[1, 8, 5, 6] = np.inf
+    strided = conv.conv2d(x, w, None, 2, 1, backend="opencl")
+    assert np.isposinf(strided[1, :, 2, 3]).all()
+    assert np.isfinite(strided).sum() == strided.size - 4
     got = conv.conv2d(x, w, padding=1, backend="opencl")
     assert np.isposinf(got[1, :, 4:, 5:]).all()
     got[1, :, 4:, 5:] = 0
@@ -161,6 +169,9 @@ def test_nothing_leaks_from_behind_the_images() -> None:
     again = conv.conv2d_weight(np.ones_like(x), w.shape, g, 1, 1, backend="opencl")
     assert (again[:, :, 1, 1] == 84).all()
     assert (again[:, :, 0, 0] == 2 * 5 * 6).all()
+    again = conv.conv2d_weight(np.ones_like(x), w.shape, g[:, :, :3, :4], 2, 1, backend="opencl")
+    assert (again[:, :, 1, 1] == 24).all()
+    assert (again[:, :, 0, 0] == 2 * 2 * 3).all()
 
 
 def test_sizes_are_legal_and_fit() -> None:

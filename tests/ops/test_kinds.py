@@ -91,6 +91,12 @@ def test_results_that_no_memory_could_hold(name: str, args: Any, kwargs: Any) ->
         pk.ops.find(name)(*args, **kwargs)
 
 
+def test_one_array_in_the_place_of_several() -> None:
+    square = X[0, 0]
+    with pytest.raises(ArgumentShapeError, match=r"^matmul_list\(\): \[0\]: out: expected shape"):
+        pk.ops.matmul_list([square, square], [square, square], out=torch.ones((2, 3)))
+
+
 def test_what_is_an_integer_stays_one() -> None:
     one = pk.ops.conv2d(X, W, padding=1)
     for padding in (np.int64(1), (1, 1), [1, 1], np.ones(2, int), ((1, 1), (1, 1))):

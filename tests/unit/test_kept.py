@@ -16,10 +16,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from launches import add, copy_of
 
 import portkernel as pk
 from portkernel.errors import DeviceAssertionError
 from portkernel.runtime import fingerprint, kept
+from portkernel.runtime.ahead import AHEAD
 from portkernel.runtime.cache import DiskCache
 from portkernel.runtime.fingerprint import Reader, Unknown
 from portkernel.runtime.kept import Kept, keep, recall
@@ -364,3 +366,15 @@ def test_modules_are_read_for_what_a_function_may_mean() -> None:
         assert told(uses) != before
     finally:
         del uses.__globals__["MODULE"]
+
+
+def test_what_is_kept_is_not_begun(steady: None, tmp_path: Path) -> None:
+    x, y, out = np.ones(16, np.float32), np.ones(16, np.float32), np.zeros(16, np.float32)
+    with pk.config.override(cache_dir=tmp_path, backend="opencl"):
+        copy_of(add)[(1,)](x, y, out)
+        pk.reset_stats()
+        again = copy_of(add)
+        again.begin((x, y, out), {})
+        assert not AHEAD._begun and pk.stats().lowerings == 0
+        again[(1,)](x, y, out)
+        assert (pk.stats().lowerings, pk.stats().compilations, pk.stats().disk_hits) == (0, 0, 1)

@@ -207,7 +207,7 @@ def test_operands_of_products_are_not_turned():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int8])
-@pytest.mark.parametrize("sides", [(16, 32, 40), (24, 16, 16), (8, 64, 32)])
+@pytest.mark.parametrize("sides", [(16, 32, 40), (24, 16, 16), (8, 64, 32), (32, 48, 32)])
 @needs_pocl
 def test_a_transposed_operand_is_packed_by_squares(dtype, sides):
     """Whole panels and a narrow one, a depth with a rest, and boxes that reach over the end."""

@@ -23,7 +23,9 @@ def across(s: State, value: Value) -> Iterator[int]:
     if not _is_box(s, value) or min(shape[-2:]) == 1:
         yield 1
         return
-    s.layouts = replace(kept, turned={**kept.turned, squeezed(shape): -2})
+    s.layouts = replace(
+        kept, turned={**kept.turned, squeezed(shape): -2}, accumulators=kept.accumulators - {shape}
+    )  # the shape of an accumulator may be that of ``value`` too
     try:
         yield lanes_for(s, shape, [value])
     finally:
