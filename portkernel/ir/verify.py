@@ -99,6 +99,9 @@ def _check(op: Op) -> None:  # budget: table  # one case for each operation
         case o.AtomicRMW() | o.AtomicCAS():
             _tile_index(op, op.value.tile.shape)
             _is(op.value, op.result.tile.shape, op.tensor.tensor.dtype)
+            _is(op.result, op.value.tile.shape, op.tensor.tensor.dtype)
+            if isinstance(op, o.AtomicCAS):
+                _is(op.expected, op.value.tile.shape, op.tensor.tensor.dtype)
         case o.Unary() | o.Cast() | o.Bitcast():
             _need(op.x.tile.shape == op.result.tile.shape, "shape of the result")
         case o.Binary():
@@ -109,6 +112,7 @@ def _check(op: Op) -> None:  # budget: table  # one case for each operation
             _same((op.x, op.y), (op.result, op.result), "branches")
         case o.Reshape():
             _need(op.x.tile.size == op.result.tile.size, "size of the result")
+            _need(op.x.tile.dtype == op.result.tile.dtype, "dtype of the result")
         case o.Permute():
             _need(sorted(op.axes) == list(range(op.x.tile.rank)), f"axes {op.axes}")
             _need(op.result.tile.shape == tuple(op.x.tile.shape[a] for a in op.axes), "shape of the result")
@@ -116,14 +120,19 @@ def _check(op: Op) -> None:  # budget: table  # one case for each operation
             pairs = zip(op.x.tile.shape, op.result.tile.shape, strict=True)
             _need(all(a in (1, b) for a, b in pairs), f"{op.x.type} to {op.result.type}")
         case o.Concat():
-            _need(sum(x.tile.shape[op.axis] for x in op.xs) == op.result.tile.shape[op.axis], "length of the result")
+            whole = op.result.tile
+            _need(sum(x.tile.shape[op.axis] for x in op.xs) == whole.shape[op.axis], "length of the result")
+            for x in op.xs:
+                side = x.tile.shape[op.axis]
+                _is(x, (*whole.shape[: op.axis], side, *whole.shape[op.axis + 1 :]), whole.dtype)
         case o.Extract():
             ends = [off + n for off, n in zip(op.offsets, op.result.tile.shape, strict=True)]
             _need(all(e <= n for e, n in zip(ends, op.x.tile.shape, strict=True)), "sub-tile outside its tile")
         case o.Reduce() | o.Scan():
             _check_fold(op)
         case o.ArgReduce():
-            _need(op.result.tile.dtype == int32, "dtype of the result")
+            shape = op.x.tile.shape
+            _is(op.result, shape[: op.axis] + shape[op.axis + 1 :], int32)
         case o.Dot():
             a, b, acc = op.a.tile, op.b.tile, op.acc.tile
             _need(a.dtype == b.dtype and op.result.type == acc, "types")

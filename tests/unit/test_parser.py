@@ -89,6 +89,35 @@ def test_what_is_refused(old: str, new: str, match: str, at: str, func: Func) ->
     assert at in changed.splitlines()[caught.value.loc.line - 1]
 
 
+@pk.kernel
+def pieces(x, out):
+    tile = pk.load(x, (0, 0), (4, 8))
+    both = pk.concatenate((tile, pk.load(x, (1, 0), (2, 8))), 0)
+    place = pk.argmax(both, axis=1)
+    pk.scatter(out, (pk.arange(6),), place)
+    pk.atomic_cas(out, (pk.arange(6),), place, place)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "at"),
+    [
+        ("int32[6] = ArgReduce", "int32[8] = ArgReduce", "ArgReduce("),
+        ("float32[6, 8] = Concat", "float32[6, 9] = Concat", "Concat("),
+        ("float32[6, 8] = Concat", "float64[6, 8] = Concat", "Concat("),
+        ("expected=%place", "expected=%both", "AtomicCAS("),
+    ],
+)
+def test_types_that_do_not_fit_are_refused(old: str, new: str, at: str) -> None:
+    types = {"x": pk.TensorSpec(2, "float32").type, "out": pk.TensorSpec(1, "int32").type}
+    func = pieces.parsed.lower(types, {})
+    text = print_func(func)
+    assert old in text, text
+    changed = text.replace(old, new, 1)
+    with pytest.raises(errors.StageError, match="expected valid IR") as caught:
+        parse_func(changed, func, "stage.ir")
+    assert at in changed.splitlines()[caught.value.loc.line - 1]
+
+
 def test_a_header_of_another_signature(func: Func) -> None:
     other = replace(func, params=tuple(replace(p) for p in func.params[:2]))
     with pytest.raises(errors.StageError, match="expected func total"):
