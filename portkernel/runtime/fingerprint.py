@@ -46,6 +46,8 @@ _GENERATED = ("<string>", dataclasses.__file__)
 """Where the methods come from that a dataclass gets by its fields."""
 _REFUSED = frozenset(opcode.opmap[name] for name in ("IMPORT_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"))
 _LOAD, _MORE = opcode.opmap["LOAD_GLOBAL"], opcode.opmap["EXTENDED_ARG"]
+_CACHE = opcode.opmap.get("CACHE", -1)
+_ATTRIBUTE = frozenset(opcode.opmap[name] for name in ("LOAD_ATTR", "LOAD_METHOD") if name in opcode.opmap)
 _SHIFT = 1 if sys.version_info >= (3, 11) else 0
 """LOAD_GLOBAL counts names in twos since Python 3.11: the odd ones also push a null."""
 
@@ -54,8 +56,7 @@ class Unknown(Exception):
     """Something that no hash can stand for."""
 
 
-@functools.cache
-def environment() -> str | None:
+def examine() -> str | None:
     """What every text depends on: Python, NumPy and the files of this package. None where these have changed meanwhile.
 
     Files count by size and time of change, as in Python's own cache of bytecode.
@@ -63,12 +64,19 @@ def environment() -> str | None:
     if sys.flags.optimize:  # bytecode then lacks the assertions that the text has
         return None
     found = [sys.version, np.__version__]
-    for file in _files():
-        facts = file.stat()
-        if facts.st_mtime >= _STARTED:  # this process may run an older text
-            return None
-        found.append(f"{file.path[len(str(_PACKAGE)) :]} {facts.st_size} {facts.st_mtime_ns}")
+    try:
+        for file in _files():
+            facts = file.stat()
+            if facts.st_mtime >= _STARTED:  # this process may run an older text
+                return None
+            found.append(f"{file.path[len(str(_PACKAGE)) :]} {facts.st_size} {facts.st_mtime_ns}")
+    except OSError:  # a package that is no folder
+        return None
     return key_of(*found)
+
+
+environment = functools.cache(examine)
+"""As :func:`examine` found it the first time."""
 
 
 def _files() -> Iterator[os.DirEntry[str]]:
@@ -131,6 +139,8 @@ class Reader:
     def _named(self, value: Any) -> str:
         module = getattr(value, "__module__", None) or ("numpy" if isinstance(value, np.ufunc) else "")
         known = module in ("builtins", "math", "_operator") or module.partition(".")[0] == "numpy"
+        if isinstance(value, np.ufunc):  # np.frompyfunc makes others
+            known = getattr(np, value.__name__, None) is value
         if not known and not _is_ours(value):
             raise Unknown(f"{module}.{value.__name__}")
         return f"{module}.{getattr(value, '__qualname__', value.__name__)}"
@@ -160,13 +170,15 @@ class Reader:
         told = [fn.__name__, fn.__qualname__, fn.__module__ or "", self._cells(fn)]
         if _is_ours(fn):  # its text is in the environment
             return f"function [{','.join(told)}]"
-        told += [_text(fn.__code__.co_filename), self.tell(fn.__defaults__), self.tell(fn.__kwdefaults__)]
+        told += [_text(fn.__code__.co_filename), *map(self.tell, (fn.__defaults__, fn.__kwdefaults__, fn.__dict__))]
         codes = [*_nested(fn.__code__)]
         told += [self._code(code) for code in codes]
         names = {name for code in codes for name in code.co_names}
         if names & _STATE:
             raise Unknown(str(names & _STATE))
-        for name in sorted({name for code in codes for name in _globals(code)}):
+        for name, is_whole in sorted({read for code in codes for read in _globals(code)}):
+            if is_whole and _is_users_module(fn.__globals__.get(name)):  # what is done with it cannot be seen here
+                raise Unknown(name)
             told.append(f"{name}={self._global(fn.__globals__, name, names)}")
         return f"function [{','.join(told)}]"
 
@@ -197,17 +209,18 @@ class Reader:
     def _module(self, module: ModuleType, names: set[str]) -> str:
         """A module of the user's stands for all of its attributes that the function might mean."""
         name = module.__name__
-        if module is math or module is np or _is_ours_by_name(name):
+        if not _is_users_module(module):
             return f"module {name}"
         if id(module) in self._seen:
             return f"module {self._seen[id(module)]}"
         self._seen[id(module)] = len(self._seen)
         inside = vars(module)
-        told = (f"{n}={self._attribute(inside[n], names)}" for n in sorted(names & inside.keys()))
+        told = (f"{n}={self.tell(inside[n])}" for n in sorted(names & inside.keys()))
         return f"module {name} [{','.join(told)}]"
 
-    def _attribute(self, value: object, names: set[str]) -> str:
-        return self._module(value, names) if isinstance(value, ModuleType) else self.tell(value)
+
+def _is_users_module(value: object) -> bool:
+    return isinstance(value, ModuleType) and not (value is math or value is np or _is_ours_by_name(value.__name__))
 
 
 def _is_ours(value: Any) -> bool:
@@ -243,15 +256,20 @@ def _nested(code: CodeType) -> Iterator[CodeType]:
             yield from _nested(constant)
 
 
-def _globals(code: CodeType) -> Iterator[str]:
-    """The names that are read from the module, or from the builtins."""
-    high = 0
+def _globals(code: CodeType) -> Iterator[tuple[str, bool]]:
+    """The names that are read from the module, or from the builtins; and whether for more than one of their attributes."""
+    high, name = 0, ""
     for op, low in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        if op == _CACHE:
+            continue
         if op == _MORE:
             high = (high | low) << 8
             continue
+        if name:
+            yield name, op not in _ATTRIBUTE
+            name = ""
         if op in _REFUSED:
             raise Unknown(opcode.opname[op])
         if op == _LOAD:
-            yield code.co_names[(high | low) >> _SHIFT]
+            name = code.co_names[(high | low) >> _SHIFT]
         high = 0

@@ -16,7 +16,7 @@ from ..ir import Tensor, Tile
 from ..loc import Loc
 from ..targets import Target
 from .cache import DiskCache, Entry, key_of
-from .fingerprint import Reader, Unknown, environment
+from .fingerprint import Reader, Unknown, environment, examine
 
 if TYPE_CHECKING:
     from .fingerprint import Reads
@@ -76,8 +76,9 @@ def recall(store: DiskCache, key: str) -> Kept | None:
 
 
 def keep(store: DiskCache, key: str, kept: Kept) -> None:
-    """Write ``kept`` for the processes to come."""
-    store.put(key, Entry(json.dumps(asdict(kept)).encode(), "", {"kind": "launch"}))
+    """Write ``kept`` for the processes to come, unless this package changed while the kernel was lowered."""
+    if examine() == environment():
+        store.put(key, Entry(json.dumps(asdict(kept)).encode(), "", {"kind": "launch"}))
 
 
 def _read(facts: dict[str, Any]) -> Kept:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -155,7 +156,8 @@ def test_what_is_kept_survives_the_disk(tmp_path: Path) -> None:
 @pytest.fixture
 def steady(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package's files as they are, also where one is edited while the tests run."""
-    monkeypatch.setattr(kept, "environment", lambda: "as it is")
+    for name in ("environment", "examine"):
+        monkeypatch.setattr(kept, name, lambda: "as it is")
 
 
 ASSERTING = """
@@ -300,6 +302,9 @@ class Stateful:
 
 SOMETHING = SimpleNamespace(name=abs)
 STATE = Stateful()
+MODULE = ModuleType("of_mine")
+MODULE.__dict__.update(SCALE=2.0, OTHER=object(), inner=ModuleType("inner"))
+ADDED = np.frompyfunc(lambda x: x + 1, 1, 1)
 
 
 def counts(x: Any) -> Any:
@@ -310,7 +315,26 @@ def asks(x: Any) -> Any:
     return x + pk.stats().launches.get(("a", "b"), 0)
 
 
-@pytest.mark.parametrize("fn", [reads_environment, imports, reaches, draws, counts, asks], ids=lambda f: f.__name__)
+def whole() -> Any:
+    return MODULE
+
+
+def hands_on(x: Any) -> Any:
+    return whole().SCALE * x
+
+
+def goes_deeper(x: Any) -> Any:
+    return MODULE.inner.SCALE * x
+
+
+def calls_python(x: Any) -> Any:
+    return ADDED(x)
+
+
+UNKNOWN = [reads_environment, imports, reaches, draws, counts, asks, hands_on, goes_deeper, calls_python]
+
+
+@pytest.mark.parametrize("fn", UNKNOWN, ids=lambda f: f.__name__)
 def test_what_no_hash_can_stand_for_is_unknown(fn: Callable[..., Any]) -> None:
     with pytest.raises(Unknown):
         told(fn)
@@ -333,9 +357,25 @@ def test_another_kernel_and_a_remembered_function_are_told_by_their_texts() -> N
 
 
 def test_a_file_of_ours_that_changed_since_the_process_began_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fingerprint.environment.__wrapped__() is not None
+    monkeypatch.setattr(fingerprint, "_STARTED", time.time() + 3600)
+    assert fingerprint.examine() is not None
     monkeypatch.setattr(fingerprint, "_STARTED", 0.0)
-    assert fingerprint.environment.__wrapped__() is None
+    assert fingerprint.examine() is None
+    monkeypatch.setattr(fingerprint, "_PACKAGE", Path("nowhere"))
+    assert fingerprint.examine() is None
+
+
+def test_a_package_that_changes_while_a_kernel_is_lowered_keeps_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(kept, "environment", lambda: "before")
+    monkeypatch.setattr(kept, "examine", lambda: "after")
+    x, out = np.ones(16, np.float32), np.zeros(16, np.float32)
+    with pk.config.override(cache_dir=tmp_path, backend="opencl"):
+        for _ in range(2):
+            pk.reset_stats()
+            copy_of(add)[(1,)](x, x, out)
+            assert pk.stats().lowerings == 1
 
 
 def test_the_package_counts_with_all_files_that_texts_come_from() -> None:
@@ -350,22 +390,22 @@ def test_the_package_counts_with_all_files_that_texts_come_from() -> None:
     assert fingerprint._is_ours_by_name("portkernel.lang.reduce") and fingerprint._is_ours_by_name("portkernel")
 
 
-def test_modules_are_read_for_what_a_function_may_mean() -> None:
-    module = ModuleType("of_mine")
-    module.__dict__.update(SCALE=2.0, OTHER=object())
+def uses(x: Any) -> Any:
+    return x * MODULE.SCALE
 
-    def uses(x: Any) -> Any:
-        return x * MODULE.SCALE  # noqa: F821
 
-    uses.__globals__["MODULE"] = module
-    try:
-        before = told(uses)
-        module.__dict__["OTHER"] = 3
-        assert told(uses) == before
-        module.__dict__["SCALE"] = 3.0
-        assert told(uses) != before
-    finally:
-        del uses.__globals__["MODULE"]
+def test_modules_are_read_for_what_a_function_may_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = told(uses)
+    monkeypatch.setitem(MODULE.__dict__, "OTHER", 3)
+    assert told(uses) == before
+    monkeypatch.setitem(MODULE.__dict__, "SCALE", 3.0)
+    assert told(uses) != before
+
+
+def test_attributes_of_functions_are_told() -> None:
+    first, second = make(1), make(1)
+    second.__dict__["tile"] = 8
+    assert told(first) != told(second)
 
 
 def test_what_is_kept_is_not_begun(steady: None, tmp_path: Path) -> None:
