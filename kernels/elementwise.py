@@ -120,6 +120,8 @@ def elementwise(
     where = "elementwise()"
     real = [(i, x) for i, x in enumerate(arrays) if hasattr(x, "shape") and not isinstance(x, np.generic)]
     if not real:
+        for i, x in enumerate(arrays):
+            _scalar_dtype(x, pk.float32, i)  # what is no scalar either, such as a list, is told by its name
         raise ArgumentTypeError(f"{where}: arrays: expected at least one array, got scalars")
     own = {i: dtype_of(f"{where}: argument {i}", x) for i, x in real}
     shape = broadcast_shapes(where, *(tuple(int(n) for n in x.shape) for _, x in real))

@@ -165,6 +165,8 @@ def test_torch_and_triton() -> None:
 def test_refusals() -> None:
     with pytest.raises(ArgumentTypeError, match="at least one array"):
         elementwise(lambda v: v, 1.0)
+    with pytest.raises(pk.errors.ArgumentTypeError, match="argument 1: expected an array or a scalar, got list"):
+        elementwise(lambda v, w: v + w, 1.0, [1, 2])
     with pytest.raises(ArgumentShapeError, match="broadcast"):
         functions.add(X, np.ones((2, 5, 7), np.float32))
     with pytest.raises(ArgumentShapeError, match="out: expected shape"):
