@@ -1,8 +1,8 @@
 """Interleaved timing: contestants take turns, so that what else the machine does hits all alike.
 
-A turn begins on an idle process and with a run that does not count: pools of threads that wait for work by spinning
-(OpenMP's, OpenBLAS's) would take a core from whoever comes next, and each contestant's own threads and data are where
-they are when it is called again and again.
+A turn begins on an idle process and with runs that do not count: pools of threads that wait for work by spinning
+(OpenMP's, OpenBLAS's) would take a core from whoever comes next; threads that were asleep share a core for some
+milliseconds until the system spreads them; and each contestant's data are where they are when it is called again and again.
 """
 
 from __future__ import annotations
@@ -49,15 +49,19 @@ def rounds(contestants: Mapping[str, Run], seconds: float) -> dict[str, list[flo
 
 
 def _turn(run: Run) -> float:
-    """The median time of runs for about ``TURN`` seconds, one at least."""
+    """The median time of runs for about ``TURN`` seconds, one at least, after as many that do not count."""
     _rest()
-    run()
+    _times(run)
+    return statistics.median(_times(run))
+
+
+def _times(run: Run) -> list[float]:
     times: list[float] = []
     while sum(times) < TURN:
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return times
 
 
 def _rest() -> None:

@@ -1,0 +1,83 @@
+"""Write the tables of ``docs/benchmarks.md`` from reports of ``portkernel bench --json``, one for each OpenCL runtime.
+
+Run from the repository root: ``python tools/write_benchmarks.py pocl.json intel.json``. Reports of different cases are
+an error, as is one whose runtime no suite has a bar for.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from portkernel.bench.model import against
+from portkernel.bench.report import facts, from_json, means, row, shortest
+from portkernel.bench.run import Report
+from portkernel.bench.suites import SUITES
+from portkernel.coverage.outputs.markdown import page_with
+
+PAGE = Path("docs/benchmarks.md")
+NAMES = {"pocl": "PoCL", "intel": "Intel"}
+
+
+def _number(x: float | None) -> str:
+    return "–" if x is None else f"{x:.2f}"
+
+
+def _judged(x: float | None, bar: float | None) -> str:
+    return f"**{_number(x)}**" if x is not None and bar is not None and x < bar else _number(x)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def summary(reports: Sequence[Report]) -> str:
+    """The geometric means of each suite, with the bar in brackets; bold where it is missed."""
+    rows = []
+    for found in zip(*(means(r, SUITES) for r in reports), strict=True):
+        suite = found[0].suite
+        cells = [suite.name, suite.peer]
+        for report, mean in zip(reports, found, strict=True):
+            bar = suite.bars.get(report.place)
+            cells.append(f"{_judged(mean.speed, bar)} ({'–' if bar is None else f'{bar:g}'})")
+            cells += [f"{mean.count} of {mean.total}", _judged(mean.shortest, bar)]
+        rows.append(cells)
+    head = ["suite", "peer"]
+    for r in reports:
+        head += [f"{NAMES[r.place]} (bar)", "cases", "of shortest"]
+    return "\n".join(f"* {facts(r)}" for r in reports) + "\n\n" + _table(head, rows)
+
+
+def cases(reports: Sequence[Report]) -> str:
+    """Every case: our time, the peer's, the speed, that of the shortest runs, the share of peak."""
+    rows = []
+    for found in zip(*(r.results for r in reports), strict=True):
+        suite = SUITES[found[0].suite]
+        cells = [suite.name, found[0].case]
+        for report, result in zip(reports, found, strict=True):
+            if (result.suite, result.case) != (suite.name, found[0].case):
+                raise SystemExit(f"the reports differ: {suite.name} {found[0].case}, {result.suite} {result.case}")
+            _, _, ours, theirs, *_, peak = row(result, suite, report.peaks)
+            speed = against(result, suite.peer)
+            cells += [ours, theirs, _number(speed and speed.median), _number(shortest(result, suite.peer)), peak]
+        rows.append(cells)
+    head = ["suite", "case"]
+    for r in reports:
+        head += [NAMES[r.place], "peer", "speed", "of shortest", "of peak"]
+    return _table(head, rows)
+
+
+def main(files: Sequence[str]) -> None:
+    reports = [from_json(Path(f).read_text(encoding="utf-8")) for f in files]
+    unknown = [r.place for r in reports if r.place not in NAMES]
+    if not reports or unknown:
+        raise SystemExit(f"expected reports of {', '.join(NAMES)}, got {', '.join(unknown) or 'none'}")
+    page = PAGE.read_text(encoding="utf-8")
+    for part, text in (("suites", summary(reports)), ("cases", cases(reports))):
+        page = page_with(part, text, page)
+    PAGE.write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
