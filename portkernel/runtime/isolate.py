@@ -27,6 +27,7 @@ from typing import IO, Any
 from .cache import Entry
 
 HEADER = struct.Struct("<I")
+_START_SECONDS = 60.0
 _ROOT = str(Path(__file__).resolve().parents[2])
 _START = "import sys; sys.path.insert(0, {root!r}); from {module} import main; main()"
 
@@ -74,19 +75,30 @@ class Worker:
         )
         assert self.process.stdin is not None and self.process.stdout is not None
         self.to, self.answers = self.process.stdin, self.process.stdout
+        self.started = False
+        """Whether the child has said that its imports are done."""
 
     def run(self, job: Mapping[str, object], seconds: float) -> tuple[dict[str, Any], bytes]:
-        deadline = time.monotonic() + seconds
+        """The answer to ``job``, in ``seconds`` from when the child has started."""
+        did, limit = "start", _START_SECONDS
         try:
+            if not self.started:
+                self._message(limit)
+                self.started = True
+            did, limit = "finish", seconds
             write_message(self.to, job)
-            (size,) = HEADER.unpack(self._read(HEADER.size, deadline))
-            header = json.loads(self._read(size, deadline))
-            return header, self._read(header.pop("size"), deadline)
+            return self._message(limit)
         except TimeoutError:
             self.stop()
-            raise Crashed(f"did not finish within {seconds:g} s", self._said()) from None
+            raise Crashed(f"did not {did} within {limit:g} s", self._said()) from None
         except (EOFError, BrokenPipeError):
             raise Crashed(self._end(), self._said()) from None
+
+    def _message(self, seconds: float) -> tuple[dict[str, Any], bytes]:
+        deadline = time.monotonic() + seconds
+        (size,) = HEADER.unpack(self._read(HEADER.size, deadline))
+        header = json.loads(self._read(size, deadline))
+        return header, self._read(header.pop("size"), deadline)
 
     def _read(self, size: int, deadline: float) -> bytes:
         parts: list[bytes] = []

@@ -37,13 +37,15 @@ def _compile(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
 
 
 def serve(perform: Callable[[dict[str, Any]], tuple[dict[str, Any], bytes]]) -> None:
-    """Answer jobs from stdin on stdout until stdin ends; what ``perform`` raises is the answer ``failed``.
+    """Say that this process is ready, then answer jobs from stdin on stdout until stdin ends; what ``perform`` raises is the
+    answer ``failed``.
 
     What compilers and kernels print goes to stderr, which the parent keeps for its messages.
     """
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     jobs = sys.stdin.buffer
+    write_message(answers, {})
     while True:
         head = jobs.read(HEADER.size)
         if len(head) < HEADER.size:

@@ -79,6 +79,19 @@ def test_a_hang_is_cut_off(compilers):
         run_add()
 
 
+def test_the_time_that_a_child_takes_to_start_does_not_count(monkeypatch):
+    monkeypatch.setattr(isolate, "_START", "import time; time.sleep(1.5); " + isolate._START)
+    with isolate.Child("tests.unit.dying_child") as child:
+        answer, _ = child.run({"ir": "", "no": "job"}, 0.7)
+        assert "failed" in answer
+    monkeypatch.setattr(isolate, "_START_SECONDS", 0.5)
+    with (
+        isolate.Child("tests.unit.dying_child") as child,
+        pytest.raises(isolate.Crashed, match=r"did not start within 0\.5 s"),
+    ):
+        child.run({"ir": ""}, 60)
+
+
 def test_the_next_compilation_starts_another_child(compilers, monkeypatch):
     with monkeypatch.context() as patch:
         start = isolate._START
