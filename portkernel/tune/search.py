@@ -120,6 +120,8 @@ class _Search:
             args = [pack(name, self._value(name), Path(folder)) for name in self.request.typed.types]
             first = self._measure(queue[0], args, folder, None, first=True)  # writes down what the others must compute
             trials = trials or [first]
+            if first.seconds is None:
+                queue = []  # nothing to compare the others with
             done = {(t.config, tuple(t.sizes.items())) for t in trials}
             finished = False
             try:

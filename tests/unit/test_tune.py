@@ -119,14 +119,25 @@ def test_a_candidate_that_computes_something_else_is_out(folder: Path):
 
 def test_a_crash_or_a_hang_costs_the_candidate_alone(folder: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(search, "_MODULE", "tests.unit.dying_child")
-    x = np.ones(300, np.int32)
+    x = np.ones(500, np.int32)
     out = np.empty_like(x)
     with config.override(tune="full", tune_dir=folder, compile_timeout=5.0):
-        double[grid(300)](x, out)
+        double[grid(500)](x, out)
     (choice,) = Store(folder).all()
     reasons = {t.sizes["B"]: t.reason for t in choice.trials}
     assert reasons[16] == "the process was killed by SIGABRT" and "did not finish within 5 s" in reasons[32]
     assert choice.best.reason == "" and choice.best.seconds is not None and (out == 2).all()
+
+
+def test_where_the_analytic_choice_dies_nothing_else_is_tried(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(search, "_MODULE", "tests.unit.dying_child")
+    x = np.ones(300, np.int32)
+    out = np.empty_like(x)
+    with config.override(tune="full", tune_dir=folder, compile_timeout=3.0):
+        double[grid(300)](x, out)
+    (choice,) = Store(folder).all()
+    assert [t.reason for t in choice.trials] == ["the process did not finish within 3 s"] and choice.chosen == 0
+    assert (out == 2).all()  # here, where nothing is wrong with it
 
 
 def test_configurations_and_the_scalars_that_their_key_names(folder: Path):
