@@ -116,9 +116,9 @@ _BY_NAME: dict[str, Check] = {
 def checks(signature: inspect.Signature) -> tuple[tuple[str, Check], ...]:
     """Name and check of each parameter of which more is known than that it is anything.
 
-    >>> def pad(x, width: "int | Sequence[int]", mode: "str" = "constant"): ...
-    >>> [(name, check(2.5)) for name, check in checks(inspect.signature(pad))]
-    [('width', 'an integer'), ('mode', 'a name')]
+    >>> import portkernel as pk
+    >>> [(name, check(2.5)) for name, check in checks(inspect.signature(pk.ops.softmax))]
+    [('axis', 'an integer'), ('backend', 'a name'), ('device', 'a name')]
     """
     found: list[tuple[str, Check]] = []
     for p in signature.parameters.values():

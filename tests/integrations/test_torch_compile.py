@@ -71,7 +71,8 @@ def test_inference_folds_fuses_and_replays(programs: list[Program]) -> None:
         pk.reset_stats()
         other = torch.randn(2, 3, 9, 7)
         torch.testing.assert_close(ours(other), model(other), rtol=1e-4, atol=1e-5)
-        assert sum(pk.stats().launches.values()) <= 6 and pk.stats().compilations == 0
+        # One launch for each, but three for the convolution with a stride: its phases, those of its weight, the products.
+        assert sum(pk.stats().launches.values()) <= 7 and pk.stats().compilations == 0
         assert [type(v).__name__ for v in program._table.values()] == ["_Ready"]
 
 
