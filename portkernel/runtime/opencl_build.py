@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from . import platforms
+from . import platforms, pocl
 from .cache import Entry
 from .compilation import Refused
 
@@ -17,7 +17,8 @@ _EXACT_DIVISION = "-cl-fp32-correctly-rounded-divide-sqrt"
 def options_for(device: Any) -> list[str]:
     """The build options: division and square root of float32 are correctly rounded wherever the device can."""
     exact = platforms.load().device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT
-    return [*OPTIONS, _EXACT_DIVISION] if device.single_fp_config & exact else list(OPTIONS)
+    division = [_EXACT_DIVISION] if device.single_fp_config & exact else []
+    return [*OPTIONS, *division, *pocl.build_options(device)]
 
 
 def job_for(text: str, device: Any) -> dict[str, object]:

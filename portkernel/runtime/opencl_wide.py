@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import config
-from . import cache
+from . import cache, pocl
 from .cache import Entry
 from .compilation import Refused
 from .opencl_build import job_for
@@ -40,7 +40,7 @@ def takes_wide_vectors(device: Any) -> bool:
     if "PoCL" not in device.version:
         return True
     settings = config.get()
-    name = f"{device.version}|{device.name}|{device.driver_version}"
+    name = "|".join([device.version, device.name, device.driver_version, *pocl.build_options(device)])
     if name not in _answers:
         store = cache.at(settings.cache_dir)
         key = cache.key_of(_PROBE, name)

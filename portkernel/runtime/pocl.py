@@ -1,8 +1,9 @@
-"""PoCL's wheel on a CPU younger than its LLVM.
+"""PoCL's wheel on a CPU other than those that its libraries of built-ins are compiled for.
 
 PoCL asks LLVM for the host's name once. LLVM 14 answers ``generic`` for a CPU that it does not know, and then refuses
-that name for x86-64: every build fails with "unknown target CPU 'generic'". No setting of PoCL's names another CPU, so
-:func:`repair` corrects the field of the device's record where PoCL keeps the name.
+that name for x86-64: every build fails with "unknown target CPU 'generic'". For a CPU that it does know (``znver3``), it
+inlines no built-in that was compiled for another one (``haswell``): even ``mad`` and ``vload8`` are calls. No setting of
+PoCL's names another CPU, so :func:`repair` corrects the field of the device's record where PoCL keeps the name.
 """
 
 from __future__ import annotations
@@ -24,30 +25,43 @@ _NAMES = (
 )
 """The CPUs that PoCL's own libraries of built-ins are compiled for. Under any other name LLVM does not inline them:
 ``mad`` becomes a call, and a dot product loses nine tenths of its speed."""
-_kept: list[ctypes.Array[ctypes.c_char]] = []
+_SEVERAL = "DISTRO"
+"""What the version of a PoCL says that brings libraries for several CPUs, instead of one for the CPU that built it."""
+_given: dict[int, ctypes.Array[ctypes.c_char]] = {}
+"""The names, by the device's record: PoCL keeps the pointer for the life of the process."""
 
 
 def repair(device: Any) -> str | None:
-    """Name the CPU for ``device``, a pyopencl device of PoCL whose LLVM does not know it.
+    """Give ``device``, a pyopencl device of PoCL, the name of a CPU that its built-ins are compiled for.
 
     Returns the name given, or None where nothing was wrong (or nothing could be read). Repeating it does nothing.
     """
+    record = int(device.int_ptr)
+    if record in _given:
+        return _given[record].value.decode()
     if platform.machine() not in ("x86_64", "AMD64") or not device.name.startswith(("pthread", "basic", "cpu")):
         return None
     if "PoCL" not in device.version and "pocl" not in device.version:
         return None
-    place = _place_of_name(int(device.int_ptr))
+    named, name = device.version.rpartition("-")[2], _cpu_name()
+    if name == named or (named != "generic" and _SEVERAL not in device.platform.version):
+        return None
+    place = _place_of_name(record, named.encode())
     if place is None:
         return None
-    name = _cpu_name()
-    kept = ctypes.create_string_buffer(name.encode())
-    _kept.append(kept)  # PoCL keeps the pointer for the life of the process
+    kept = _given[record] = ctypes.create_string_buffer(name.encode())
     ctypes.c_void_p.from_address(place).value = ctypes.addressof(kept)
     return name
 
 
-def _place_of_name(record: int) -> int | None:
-    """The address of the pointer to ``"generic"`` that follows the pointer to the target triple."""
+def build_options(device: Any) -> list[str]:
+    """Options without effect that tell binaries for the name given to ``device`` from those for its own, in every cache."""
+    kept = _given.get(int(device.int_ptr))
+    return [f"-DPORTKERNEL_CPU={kept.value.decode()}"] if kept is not None else []
+
+
+def _place_of_name(record: int, named: bytes) -> int | None:
+    """The address of the pointer to the CPU's name, ``named``, that follows the pointer to the target triple."""
     try:
         memory = os.open("/proc/self/mem", os.O_RDONLY)
     except OSError:
@@ -55,7 +69,7 @@ def _place_of_name(record: int) -> int | None:
     try:
         words = struct.unpack(f"<{_RECORD_BYTES // 8}Q", os.pread(memory, _RECORD_BYTES, record))
         for i in range(1, len(words)):
-            if _text(memory, words[i]) == b"generic" and _text(memory, words[i - 1]).startswith(b"x86_64-"):
+            if _text(memory, words[i]) == named and _text(memory, words[i - 1]).startswith(b"x86_64-"):
                 return record + 8 * i
     except (OSError, struct.error):
         return None
