@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from portkernel.bench.model import against
-from portkernel.bench.report import facts, from_json, means, row, shortest
+from portkernel.bench.report import facts, from_json, means, number, row, shortest, spread
 from portkernel.bench.run import Report
 from portkernel.bench.suites import SUITES
 from portkernel.coverage.outputs.markdown import page_with
@@ -20,12 +20,8 @@ PAGE = Path("docs/benchmarks.md")
 NAMES = {"pocl": "PoCL", "intel": "Intel"}
 
 
-def _number(x: float | None) -> str:
-    return "–" if x is None else f"{x:.2f}"
-
-
 def _judged(x: float | None, bar: float | None) -> str:
-    return f"**{_number(x)}**" if x is not None and bar is not None and x < bar else _number(x)
+    return f"**{number(x)}**" if x is not None and bar is not None and x < bar else number(x)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -33,19 +29,23 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def summary(reports: Sequence[Report]) -> str:
-    """The geometric means of each suite, with the bar in brackets; bold where it is missed."""
+    """The geometric means of each suite, with the bar in brackets, and its least case; bold where either is missed."""
     rows = []
     for found in zip(*(means(r, SUITES) for r in reports), strict=True):
         suite = found[0].suite
         cells = [suite.name, suite.peer]
         for report, mean in zip(reports, found, strict=True):
             bar = suite.bars.get(report.place)
-            cells.append(f"{_judged(mean.speed, bar)} ({'–' if bar is None else f'{bar:g}'})")
-            cells += [f"{mean.count} of {mean.total}", _judged(mean.shortest, bar)]
+            cells.append(f"{_judged(mean.median, bar)} ({'–' if bar is None else f'{bar:g}'})")
+            cells += [spread(mean.speed), _judged(mean.least, bar and bar / 2), number(mean.shortest)]
+            if mean.count != mean.total:
+                raise SystemExit(
+                    f"{suite.name}: {mean.total - mean.count} of {mean.total} cases failed on {report.place}"
+                )
         rows.append(cells)
     head = ["suite", "peer"]
     for r in reports:
-        head += [f"{NAMES[r.place]} (bar)", "cases", "of shortest"]
+        head += [f"{NAMES[r.place]} (bar)", "95 %", "least case", "of shortest"]
     return "\n".join(f"* {facts(r)}" for r in reports) + "\n\n" + _table(head, rows)
 
 
@@ -60,7 +60,7 @@ def cases(reports: Sequence[Report]) -> str:
                 raise SystemExit(f"the reports differ: {suite.name} {found[0].case}, {result.suite} {result.case}")
             _, _, ours, theirs, *_, peak = row(result, suite, report.peaks)
             speed = against(result, suite.peer)
-            cells += [ours, theirs, _number(speed and speed.median), _number(shortest(result, suite.peer)), peak]
+            cells += [ours, theirs, number(speed and speed.median), number(shortest(result, suite.peer)), peak]
         rows.append(cells)
     head = ["suite", "case"]
     for r in reports:

@@ -16,6 +16,10 @@ from .model import Interval, Run
 
 MIN_ROUNDS = 9
 MAX_ROUNDS = 400
+CERTAIN = 0.1
+"""Rounds go on while an interval is wider than this part of its ratio …"""
+LONGER = 4
+"""… for at most so many times the time that was asked for."""
 WARM_UP = 2
 TURN = 0.005
 PAUSE = 0.016
@@ -32,20 +36,28 @@ def interval(samples: Sequence[float]) -> Interval:
 
 
 def rounds(contestants: Mapping[str, Run], seconds: float) -> dict[str, list[float]]:
-    """The times of each contestant by round. The order turns with every round; the first runs do not count."""
+    """The times of each contestant by round. The order turns with every round; the first runs do not count.
+
+    Rounds go on for ``seconds``, and up to ``LONGER`` times as long where other load leaves the ratios uncertain.
+    """
     names = list(contestants)
     taken: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(WARM_UP):
         for name in names:
             contestants[name]()
-    end = time.perf_counter() + seconds
-    done = 0
-    while done < MIN_ROUNDS or (done < MAX_ROUNDS and time.perf_counter() < end):
+    begin = time.perf_counter()
+    for done in range(MAX_ROUNDS):
+        passed = time.perf_counter() - begin
+        if done >= MIN_ROUNDS and passed >= seconds and (passed >= LONGER * seconds or _certain(taken)):
+            break
         first = done % len(names)
         for name in (*names[first:], *names[:first]):
             taken[name].append(_turn(contestants[name]))
-        done += 1
     return taken
+
+
+def _certain(taken: Mapping[str, Sequence[float]]) -> bool:
+    return all(found.spread <= CERTAIN for found in speeds(taken, next(iter(taken))).values())
 
 
 def _turn(run: Run) -> float:

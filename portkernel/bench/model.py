@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -108,14 +108,31 @@ def share_of_peak(result: Result, peaks: Peaks, dtype: str) -> float | None:
     return floor / ours.median
 
 
-def against(result: Result, peer: str) -> Interval | None:
-    """Our speed against the suite's peer: the worst of them where that is the fastest one. None if it is too uncertain."""
+def compared(result: Result, peer: str) -> Interval | None:
+    """Our speed against the suite's peer, however uncertain: the worst of them where that is the fastest one."""
     found = [v for k, v in result.speed.items() if peer in (k, "fastest")]
-    if not found:
+    return min(found, key=lambda v: v.median) if found else None
+
+
+def against(result: Result, peer: str) -> Interval | None:
+    """As :func:`compared`; None if it is too uncertain to be quoted alone."""
+    found = compared(result, peer)
+    return found if found is not None and found.spread <= SPREAD_LIMIT else None
+
+
+def mean_speed(speeds: Sequence[Interval]) -> Interval | None:
+    """The geometric mean of speeds of independent cases, with its interval; None if there is none, or it is too uncertain.
+
+    Half-widths of logarithms add up as roots of squares do: a mean over many cases is more certain than each of them, so
+    that no case has to be left out.
+    """
+    median = geometric_mean([v.median for v in speeds])
+    if median is None or any(v.low <= 0 for v in speeds):
         return None
-    worst = min(found, key=lambda v: v.median)
-    return worst if worst.spread <= SPREAD_LIMIT else None
+    half = math.sqrt(sum((math.log(v.high / v.low) / 2) ** 2 for v in speeds)) / len(speeds)
+    found = Interval(median, median * math.exp(-half), median * math.exp(half))
+    return found if found.spread <= SPREAD_LIMIT else None
 
 
-def geometric_mean(values: list[float]) -> float | None:
+def geometric_mean(values: Sequence[float]) -> float | None:
     return math.exp(sum(map(math.log, values)) / len(values)) if values else None

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..coverage.outputs.words import duration
-from .model import Interval, Peaks, Result, Suite, against, geometric_mean, share_of_peak
+from .model import Interval, Peaks, Result, Suite, against, compared, geometric_mean, mean_speed, share_of_peak
 from .run import Report, decode_result
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def row(result: Result, suite: Suite, peaks: Peaks) -> tuple[str, ...]:
         duration(result.seconds["ours"].median),
         _peer_time(result, suite.peer),
         "" if speed is None else f"{speed.median:.2f}",
-        "" if speed is None else f"{speed.low:.2f}–{speed.high:.2f}",
+        "" if speed is None else spread(speed),
         "" if (least := shortest(result, suite.peer)) is None else f"{least:.2f}",
         percent(share_of_peak(result, peaks, suite.dtype)),
     )
@@ -60,13 +60,21 @@ def row(result: Result, suite: Suite, peaks: Peaks) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A suite's geometric means: of the ``count`` speeds that are certain enough, and of all ratios of shortest runs."""
+    """A suite's geometric means over the ``count`` cases of ``total`` that have a speed: of medians and of shortest runs.
+
+    ``least`` is the lowest of the speeds.
+    """
 
     suite: Suite
-    speed: float | None
-    count: int
+    speed: Interval | None
+    least: float | None
     shortest: float | None
+    count: int
     total: int
+
+    @property
+    def median(self) -> float | None:
+        return None if self.speed is None else self.speed.median
 
 
 def shortest(result: Result, peer: str) -> float | None:
@@ -78,13 +86,18 @@ def shortest(result: Result, peer: str) -> float | None:
 def means(report: Report, suites: Mapping[str, Suite]) -> Iterator[Mean]:
     for name in dict.fromkeys(r.suite for r in report.results):
         suite, own = suites[name], [r for r in report.results if r.suite == name]
-        found = [v.median for r in own if (v := against(r, suite.peer)) is not None]
-        least = [ratio for r in own if (ratio := shortest(r, suite.peer)) is not None]
-        yield Mean(suite, geometric_mean(found), len(found), geometric_mean(least), len(own))
+        found = [v for r in own if (v := compared(r, suite.peer)) is not None]
+        ratios = [ratio for r in own if (ratio := shortest(r, suite.peer)) is not None]
+        lowest = min((v.median for v in found), default=None)
+        yield Mean(suite, mean_speed(found), lowest, geometric_mean(ratios), len(found), len(own))
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
+
+
+def spread(value: Interval | None) -> str:
+    return "–" if value is None else f"{value.low:.2f}–{value.high:.2f}"
 
 
 def _bar(suite: Suite, report: Report, text: str) -> str:
@@ -121,8 +134,9 @@ def print_report(report: Report, suites: Mapping[str, Suite], out: Console, base
     for mean in means(report, suites):
         suite = mean.suite
         out.print(
-            f"[bold]{suite.name}[/]: geometric mean [bold]{_number(mean.speed)}[/] of {suite.peer} over {mean.count} of "
-            f"{mean.total} cases, {_number(mean.shortest)} by shortest runs{_bar(suite, report, ' (bar {})')}"
+            f"[bold]{suite.name}[/]: geometric mean [bold]{number(mean.median)}[/] of {suite.peer} "
+            f"({spread(mean.speed)}) over {mean.count} of {mean.total} cases, the least {number(mean.least)}; "
+            f"{number(mean.shortest)} by shortest runs{_bar(suite, report, ' (bar {})')}"
         )
     for line in (facts(report), *_LEGEND):
         out.print(f"[dim]{escape(line)}[/]")
@@ -138,9 +152,18 @@ def change(now: Result, then: Result | None) -> str:
 def to_markdown(report: Report, suites: Mapping[str, Suite]) -> str:
     lines = [facts(report), "", "| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(row(r, suites[r.suite], report.peaks)) + " |" for r in report.results]
-    lines += ["", "| suite | peer | bar | geometric mean | cases | by shortest runs |", "|---|---|---|---|---|---|"]
+    head = ("suite", "peer", "bar", "geometric mean", "95 %", "least", "cases", "by shortest runs")
+    lines += ["", "| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for m in means(report, suites):
-        numbers = f"{_number(m.speed)} | {m.count} of {m.total} | {_number(m.shortest)}"
+        numbers = " | ".join(
+            (
+                number(m.median),
+                spread(m.speed),
+                number(m.least),
+                f"{m.count} of {m.total}",
+                number(m.shortest),
+            )
+        )
         lines.append(f"| {m.suite.name} | {m.suite.peer} | {_bar(m.suite, report, '{}') or '–'} | {numbers} |")
     return "\n".join([*lines, "", *(f"* {line}" for line in _LEGEND)]) + "\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
@@ -77,16 +78,22 @@ def bench(
     threads: int = 2,
     progress: Callable[[int, int, str], None] = lambda done, total, label: None,
 ) -> Report:
-    """Measure every case (with ``quick``, a few of each suite); ``seconds`` is the time for each contestant of a case."""
+    """Measure every case (with ``quick``, a few of each suite); ``seconds`` is the time for each contestant of a case.
+
+    Interrupted by Ctrl-C, it returns what it has.
+    """
     jobs = [(s.name, c.label) for s in suites for c in s.cases if c.quick or not quick]
     with Child(WORKER_MODULE, environment(threads)) as child:
         progress(0, len(jobs), "peaks")
         measured = _ask(child, {"suite": "", "device": device})
         results = []
-        for done, (suite, label) in enumerate(jobs):
-            progress(done, len(jobs), f"{suite} {label}")
-            answer = _ask(child, {"suite": suite, "case": label, "device": device, "seconds": seconds})
-            results.append(Result(suite, label, failure=answer) if isinstance(answer, str) else decode_result(answer))
+        with suppress(KeyboardInterrupt):
+            for done, (suite, label) in enumerate(jobs):
+                progress(done, len(jobs), f"{suite} {label}")
+                job = {"suite": suite, "case": label, "device": device, "seconds": seconds}
+                answer = _ask(child, job)
+                made = Result(suite, label, failure=answer) if isinstance(answer, str) else decode_result(answer)
+                results.append(made)
     facts = measured if isinstance(measured, dict) else {}
     return Report(
         machine_name(),

@@ -46,15 +46,35 @@ def now(stamp: float | None = None) -> str:
 
 
 def machine_name() -> str:
-    """The CPU, as the operating system names it."""
+    """The CPU as the operating system names it, with what tells its generation where the name does not.
+
+    Virtual machines call processors of different widths and caches all "AMD EPYC".
+    """
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
+            found = cpu_name(lines)
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        found = ""
+    return found or platform.processor() or platform.machine()
+
+
+_WIDTHS = (("avx512f", "AVX-512"), ("avx2", "AVX2"), ("avx", "AVX"))
+
+
+def cpu_name(lines: Iterable[str]) -> str:
+    """``AMD EPYC (family 25 model 1, AVX2)`` from the lines of ``/proc/cpuinfo``; empty where they name no model."""
+    facts: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if not colon:
+            break  # the end of the first processor
+        facts[name.strip()] = value.strip()
+    if "model name" not in facts:
+        return ""
+    flags = facts.get("flags", "").split()
+    more = [f"family {facts['cpu family']} model {facts['model']}"] if {"cpu family", "model"} <= facts.keys() else []
+    more += [label for flag, label in _WIDTHS if flag in flags][:1]
+    return facts["model name"] + (f" ({', '.join(more)})" if more else "")
 
 
 @cache

@@ -51,6 +51,20 @@ def test_the_harness_is_all_that_asks_and_judges(part: str, tmp_path: Path, monk
     assert (Path(provenance.__file__).parents[1] / part).is_file()
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("processor: 0\ncpu family: 25\nmodel: 1\nmodel name: AMD EPYC\nflags: avx avx2\n\nmodel name: B\n", "AMD EPYC (family 25 model 1, AVX2)"),
+        ("cpu family: 26\nmodel: 2\nmodel name: AMD EPYC\nflags: avx2 avx512f\n", "AMD EPYC (family 26 model 2, AVX-512)"),
+        ("model name: Virtual CPU\nflags: sse2\n", "Virtual CPU"),
+        ("processor: 0\nCPU implementer: 0x41\n", ""),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_a_machine_is_named_with_its_generation(text: str, name: str) -> None:
+    assert provenance.cpu_name(text.splitlines()) == name
+
+
 @pytest.mark.usefixtures("fake_worker")
 def test_a_run_fills_every_cell_and_leaves_no_journal(path: Path) -> None:
     jsonschema = pytest.importorskip("jsonschema")

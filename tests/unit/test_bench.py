@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from portkernel.bench import measure, report, run
-from portkernel.bench.model import Interval, Peaks, Result, against, geometric_mean, share_of_peak
+from portkernel.bench.model import Interval, Peaks, Result, against, geometric_mean, mean_speed, share_of_peak
 from portkernel.bench.run import Report
 from portkernel.bench.suites import SUITES
 from portkernel.cli import portkernel
@@ -46,6 +47,18 @@ def test_rounds_take_turns_and_do_not_count_the_first_runs(monkeypatch: pytest.M
     assert calls[: 2 * measure.WARM_UP + 12] == ["ours", "numpy"] * measure.WARM_UP + ours + numpy + numpy + ours
 
 
+@pytest.mark.parametrize(("ours", "rounds"), [([1.0], 20), ([1.0, 3.0], 20 * measure.LONGER)])
+def test_rounds_go_on_while_the_ratio_is_uncertain(
+    ours: list[float], rounds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0.0, 0.001)  # a tick for each round
+    monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
+    times = {"ours": itertools.cycle(ours), "numpy": itertools.repeat(1.0)}
+    monkeypatch.setattr(measure, "_turn", lambda run: next(run()))
+    taken = measure.rounds({name: lambda name=name: times[name] for name in times}, 0.020)  # type: ignore[misc]
+    assert len(taken["ours"]) == pytest.approx(rounds, abs=1)
+
+
 def test_a_turn_waits_for_threads_that_spin() -> None:
     until = time.perf_counter() + 3 * measure.PAUSE
 
@@ -66,6 +79,19 @@ def test_a_wide_interval_gives_no_speed() -> None:
     assert against(result(1.0, 2.0, 0.1), "numpy") is not None
     assert against(result(1.0, 2.0, 0.3), "numpy") is None
     assert against(result(1.0, 2.0), "torch") is None
+
+
+def test_a_mean_is_more_certain_than_its_cases() -> None:
+    wide = Interval(2.0, 1.5, 2.7)
+    assert wide.spread > 0.4
+    assert mean_speed([wide]) is None
+    found = mean_speed([wide] * 16)
+    assert (
+        found is not None
+        and found.median == pytest.approx(2.0)
+        and found.spread == pytest.approx(wide.spread / 4, rel=0.1)
+    )
+    assert mean_speed([]) is None and mean_speed([Interval(1.0, 0.0, 2.0)]) is None
 
 
 def test_the_fastest_peer_counts() -> None:
@@ -93,7 +119,28 @@ def test_a_report_survives_json() -> None:
 def test_markdown_has_every_case_and_the_means() -> None:
     text = report.to_markdown(a_report(result(1.0, 2.0)), SUITES)
     assert "| gemv | 4096×4096 | 1.00 s | numpy 2.00 s | 2.00 | 2.00–2.00 | 2.00 |" in text
-    assert "| gemv | numpy | 0.9 | 2.00 | 1 of 1 | 2.00 |" in text
+    assert "| gemv | numpy | 0.9 | 2.00 | 2.00–2.00 | 2.00 | 1 of 1 | 2.00 |" in text
+
+
+def test_the_summary_counts_cases_that_are_uncertain_alone_and_not_those_that_failed() -> None:
+    certain, wide = result(1.0, 2.0), result(1.0, 8.0, 0.25)
+    (mean,) = report.means(a_report(certain, wide, Result("gemv", "x", failure="it broke")), SUITES)
+    assert against(wide, "numpy") is None
+    assert mean.speed is not None and mean.speed.median == pytest.approx(4.0)
+    assert (mean.least, mean.count, mean.total) == (2.0, 2, 3)
+
+
+def test_an_interrupted_bench_returns_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([{"device": "d", "place": "pocl"}, dataclasses.asdict(result(1.0, 2.0))])
+
+    def ask(child: object, job: object) -> object:
+        for answer in answers:
+            return answer
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "_ask", ask)
+    found = run.bench([SUITES["gemv"]])
+    assert [r.case for r in found.results] == ["4096×4096"] and found.place == "pocl"
 
 
 def test_change_against_a_baseline() -> None:
