@@ -12,7 +12,18 @@ from portkernel.errors import ArgumentError, ArgumentShapeError
 from .. import activations, arrays
 from .geometry import Window, window
 from .job import Activation, Job
-from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, one_image, spatial
+from .views import (
+    Array,
+    allocate,
+    channels_first,
+    channels_hint,
+    channels_last,
+    check_rank,
+    check_shape,
+    one_image,
+    shape_of,
+    spatial,
+)
 
 DTYPES = (pk.float32, pk.float64, pk.float16, pk.bfloat16, pk.int8)
 
@@ -48,8 +59,7 @@ def finish_arguments(
 ) -> tuple[Array, Array | None]:
     """``out`` and ``residual`` as ``(N, O, …)``, checked; x is ``(N, C, …)``."""
     dtype = arrays.dtype_of(where, x)
-    shape = (x.shape[0], channels, *size)
-    wanted = (shape[0], *shape[2:], channels) if last else shape
+    wanted = shape_of(x.shape[0], channels, size, last)
     if residual is not None:
         arrays.dtype_of(f"{where}: residual", residual, outputs(dtype))
         check_shape(f"{where}: residual", residual, wanted)
@@ -78,7 +88,7 @@ def _conv(
     if groups < 1 or shape[0] % groups or shape[1] * groups != channels:
         raise ArgumentShapeError(
             f"{where}: weight: expected (O, {channels} / groups, …) with O a multiple of groups {groups}, got {shape}",
-            hint="x has its channels in " + ("the last axis" if last else "axis 1"),
+            hint=channels_hint("x", last),
         )
     if 0 in shape[2:]:
         raise ArgumentShapeError(f"{where}: weight: expected a kernel of at least 1 along each axis, got {shape[2:]}")

@@ -18,7 +18,7 @@ from .geometry import Window, window
 from .shares import add_shares
 from .split_gradient import weight_gradient_in_phases
 from .transposed import FLOATS, check_gradient, input_gradient
-from .views import Array, check_rank, spatial
+from .views import Array, channels_first, channels_hint, check_rank, spatial
 from .windows_gradient import weight_gradient_in_tiles
 
 
@@ -143,7 +143,7 @@ def _dense_gradient(x: Array, grad: Array, out: Array, geometry: Window, groups:
 
 def _weight(
     where: str, rank: int, x: Array, weight_size: Sequence[int], grad_output: Array, stride: Any, padding: Any,
-    dilation: Any, groups: int, out: Array | None, route: dict[str, Any],
+    dilation: Any, groups: int, last: bool, out: Array | None, route: dict[str, Any],
 ) -> Array:  # fmt: skip
     dtype = arrays.dtype_of(f"{where}: x", x, FLOATS)
     arrays.dtype_of(f"{where}: grad_output", grad_output, (dtype,))
@@ -153,19 +153,28 @@ def _weight(
         raise ArgumentShapeError(
             f"{where}: weight_size: expected {rank + 2} numbers, the kernel's at least 1, got {shape}"
         )
+    x = channels_first(x) if last else x
     groups = arrays.integer(f"{where}: groups", groups)
     if groups < 1 or shape[0] % groups or shape[1] * groups != x.shape[1]:
-        raise ArgumentShapeError(f"{where}: weight_size: expected (O, {x.shape[1]} / {groups}, …), O a multiple of groups, got {shape}")  # fmt: skip
+        raise ArgumentShapeError(
+            f"{where}: weight_size: expected (O, {x.shape[1]} / {groups}, …), O a multiple of groups, got {shape}",
+            hint=channels_hint("x", last),
+        )
     geometry = window(where, shape[2:], stride, padding, dilation, rank)
-    check_gradient(where, rank, tuple(x.shape), shape[2:], grad_output, geometry, shape[0])
+    check_gradient(where, rank, tuple(x.shape), shape[2:], grad_output, geometry, shape[0], last)
+    grad_output = channels_first(grad_output) if last else grad_output
     out = arrays.result(where, out, x, shape, outputs(dtype))
     _weight_gradient(spatial(x, rank), spatial(grad_output, rank), spatial(out, rank), geometry, groups, route)
     return out
 
 
-def conv_bias(grad_output: Array, *, out: Array | None = None, backend: str | None = None, device: str | None = None) -> Array:  # fmt: skip
+def conv_bias(
+    grad_output: Array, *, channels_last: bool = False, out: Array | None = None, backend: str | None = None,
+    device: str | None = None,
+) -> Array:  # fmt: skip
     """The gradient for the bias, ``(O,)``: the sum of grad_output ``(N, O, …)``, of one to three spatial axes, over the rest.
 
+    grad_output is ``(N, …, O)`` if ``channels_last``.
     float64, float32, float16, bfloat16, any strides; accumulates in float64 for float64, float32 else.
     Error: γ(P)·(sum of |grad_output|), P images times pixels, then one rounding.
     """
@@ -175,6 +184,7 @@ def conv_bias(grad_output: Array, *, out: Array | None = None, backend: str | No
         raise ArgumentShapeError(
             f"conv_bias(): grad_output: expected 3 to 5 axes, got shape {tuple(grad_output.shape)}"
         )
+    grad_output = channels_first(grad_output) if channels_last else grad_output
     out = arrays.result("conv_bias()", out, grad_output, (grad_output.shape[1],), outputs(dtype))
     if 0 not in out.shape:
         conv_bias_gradient[lambda m: (pk.cdiv(out.shape[0], m["BM"]),)](
@@ -185,63 +195,65 @@ def conv_bias(grad_output: Array, *, out: Array | None = None, backend: str | No
 
 def conv1d_input(
     input_size: Sequence[int], weight: Array, grad_output: Array, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-    groups: int = 1, *, out: Array | None = None, backend: str | None = None, device: str | None = None,
+    groups: int = 1, *, channels_last: bool = False, out: Array | None = None, backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
     """The gradient of ``conv1d`` for its input; else as :func:`conv2d_input`."""
     route = {"backend": backend, "device": device}
-    return input_gradient("conv1d_input()", 1, input_size, weight, grad_output, stride, padding, dilation, groups, out, route)  # fmt: skip
+    return input_gradient("conv1d_input()", 1, input_size, weight, grad_output, stride, padding, dilation, groups, channels_last, out, route)  # fmt: skip
 
 
 def conv2d_input(
     input_size: Sequence[int], weight: Array, grad_output: Array, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-    groups: int = 1, *, out: Array | None = None, backend: str | None = None, device: str | None = None,
+    groups: int = 1, *, channels_last: bool = False, out: Array | None = None, backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
     """The gradient of ``conv2d`` for its input, of shape ``input_size`` ``(N, C, H, W)``, as ``torch.nn.grad.conv2d_input``.
 
-    weight is ``(O, C / groups, KH, KW)``, grad_output ``(N, O, OH, OW)``, any strides; padding as ``conv2d`` takes it.
+    weight is ``(O, C / groups, KH, KW)``, grad_output ``(N, O, OH, OW)``, any strides; padding as ``conv2d`` takes it. With
+    ``channels_last``, input_size is ``(N, H, W, C)``, and grad_output, ``out`` and the result have their channels last.
     float64, float32, float16, bfloat16; accumulates in float64 for float64, float32 else.
     Error: γ(K + 3)·(sum of |products|) with K = O / groups times the taps that an input feeds, then one rounding.
     """
     route = {"backend": backend, "device": device}
-    return input_gradient("conv2d_input()", 2, input_size, weight, grad_output, stride, padding, dilation, groups, out, route)  # fmt: skip
+    return input_gradient("conv2d_input()", 2, input_size, weight, grad_output, stride, padding, dilation, groups, channels_last, out, route)  # fmt: skip
 
 
 def conv3d_input(
     input_size: Sequence[int], weight: Array, grad_output: Array, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-    groups: int = 1, *, out: Array | None = None, backend: str | None = None, device: str | None = None,
+    groups: int = 1, *, channels_last: bool = False, out: Array | None = None, backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
     """The gradient of ``conv3d`` for its input; else as :func:`conv2d_input`."""
     route = {"backend": backend, "device": device}
-    return input_gradient("conv3d_input()", 3, input_size, weight, grad_output, stride, padding, dilation, groups, out, route)  # fmt: skip
+    return input_gradient("conv3d_input()", 3, input_size, weight, grad_output, stride, padding, dilation, groups, channels_last, out, route)  # fmt: skip
 
 
 def conv1d_weight(
     x: Array, weight_size: Sequence[int], grad_output: Array, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-    groups: int = 1, *, out: Array | None = None, backend: str | None = None, device: str | None = None,
+    groups: int = 1, *, channels_last: bool = False, out: Array | None = None, backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
     """The gradient of ``conv1d`` for its weight; else as :func:`conv2d_weight`."""
     route = {"backend": backend, "device": device}
-    return _weight("conv1d_weight()", 1, x, weight_size, grad_output, stride, padding, dilation, groups, out, route)
+    return _weight("conv1d_weight()", 1, x, weight_size, grad_output, stride, padding, dilation, groups, channels_last, out, route)  # fmt: skip
 
 
 def conv2d_weight(
     x: Array, weight_size: Sequence[int], grad_output: Array, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-    groups: int = 1, *, out: Array | None = None, backend: str | None = None, device: str | None = None,
+    groups: int = 1, *, channels_last: bool = False, out: Array | None = None, backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
     """The gradient of ``conv2d`` for its weight, of shape ``weight_size``, as ``torch.nn.grad.conv2d_weight``.
 
-    x is ``(N, C, H, W)``, grad_output ``(N, O, OH, OW)``, any strides; padding as ``conv2d`` takes it. Always summed in
-    the same order: no atomics. float64, float32, float16, bfloat16; accumulates in float64 for float64, float32 else.
+    x is ``(N, C, H, W)``, grad_output ``(N, O, OH, OW)``, both with their channels last if ``channels_last``, any strides;
+    the result is ``(O, C / groups, KH, KW)`` always; padding as ``conv2d`` takes it. Summed in the same order every time:
+    no atomics. float64, float32, float16, bfloat16; accumulates in float64 for float64, float32 else.
     Error: γ(P + 16)·(sum of |products|) with P images times output pixels, then one rounding.
     """
     route = {"backend": backend, "device": device}
-    return _weight("conv2d_weight()", 2, x, weight_size, grad_output, stride, padding, dilation, groups, out, route)
+    return _weight("conv2d_weight()", 2, x, weight_size, grad_output, stride, padding, dilation, groups, channels_last, out, route)  # fmt: skip
 
 
 def conv3d_weight(
     x: Array, weight_size: Sequence[int], grad_output: Array, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-    groups: int = 1, *, out: Array | None = None, backend: str | None = None, device: str | None = None,
+    groups: int = 1, *, channels_last: bool = False, out: Array | None = None, backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
     """The gradient of ``conv3d`` for its weight; else as :func:`conv2d_weight`."""
     route = {"backend": backend, "device": device}
-    return _weight("conv3d_weight()", 3, x, weight_size, grad_output, stride, padding, dilation, groups, out, route)
+    return _weight("conv3d_weight()", 3, x, weight_size, grad_output, stride, padding, dilation, groups, channels_last, out, route)  # fmt: skip

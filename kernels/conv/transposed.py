@@ -20,7 +20,18 @@ from ..programs import tile_of
 from .forward import DTYPES, check_activation, check_bias, finish_arguments, outputs
 from .geometry import Window, numbers, window
 from .job import Activation, Job
-from .views import Array, allocate, channels_first, channels_last, check_rank, check_shape, one_image, spatial
+from .views import (
+    Array,
+    allocate,
+    channels_first,
+    channels_hint,
+    channels_last,
+    check_rank,
+    check_shape,
+    one_image,
+    shape_of,
+    spatial,
+)
 
 
 def _phases(size: int, kernel: int, stride: int, dilation: int, before: int) -> Iterator[tuple[slice, slice, int, int]]:
@@ -174,34 +185,41 @@ FLOATS = (pk.float32, pk.float64, pk.float16, pk.bfloat16)
 
 
 def check_gradient(
-    where: str, rank: int, image: Sequence[int], kernel: Sequence[int], grad_output: Array, geometry: Window, channels: int
+    where: str, rank: int, image: Sequence[int], kernel: Sequence[int], grad_output: Array, geometry: Window, channels: int,
+    last: bool,
 ) -> None:  # fmt: skip
     """Raise unless ``grad_output`` has the shape of the output for images ``(N, C, …)`` of shape ``image``."""
     size = geometry.size(where, (*(1,) * (3 - rank), *image[2:]))[3 - rank :]
-    check_shape(f"{where}: grad_output", grad_output, (image[0], channels, *size))
+    check_shape(f"{where}: grad_output", grad_output, shape_of(image[0], channels, size, last))
 
 
 def input_gradient(
     where: str, rank: int, input_size: Sequence[int], weight: Array, grad_output: Array, stride: Any, padding: Any,
-    dilation: Any, groups: int, out: Array | None, route: dict[str, Any],
+    dilation: Any, groups: int, last: bool, out: Array | None, route: dict[str, Any],
 ) -> Array:  # fmt: skip
     """The gradient for the input of a convolution: see :func:`portkernel.kernels.conv.conv2d_input`."""
     dtype = arrays.dtype_of(f"{where}: grad_output", grad_output, FLOATS)
     arrays.dtype_of(f"{where}: weight", weight, (dtype,))
     check_rank(f"{where}: weight", weight, rank + 2)
-    shape, image = tuple(weight.shape), arrays.integers(f"{where}: input_size", input_size)
-    if len(image) != rank + 2:
-        raise ArgumentShapeError(f"{where}: input_size: expected {rank + 2} numbers, got {image}")
+    shape, wanted = tuple(weight.shape), arrays.integers(f"{where}: input_size", input_size)
+    if len(wanted) != rank + 2:
+        raise ArgumentShapeError(f"{where}: input_size: expected {rank + 2} numbers, got {wanted}")
+    image = (wanted[0], wanted[-1], *wanted[1:-1]) if last else wanted
     groups = arrays.integer(f"{where}: groups", groups)
     if groups < 1 or shape[0] % groups or shape[1] * groups != image[1] or 0 in shape[2:]:
-        raise ArgumentShapeError(f"{where}: weight: expected (O, {image[1]} / {groups}, …) with O a multiple of groups, got {shape}")  # fmt: skip
+        raise ArgumentShapeError(
+            f"{where}: weight: expected (O, {image[1]} / {groups}, …) with O a multiple of groups, got {shape}",
+            hint=channels_hint("input_size", last),
+        )
     geometry = window(where, shape[2:], stride, padding, dilation, rank)
-    check_gradient(where, rank, image, shape[2:], grad_output, geometry, shape[0])
+    check_gradient(where, rank, image, shape[2:], grad_output, geometry, shape[0], last)
+    grad_output = channels_first(grad_output) if last else grad_output
     if out is None:
         out = allocate(grad_output, image[1], image[2:], dtype)
     else:
-        out = arrays.result(where, out, grad_output, image, outputs(dtype))
+        out = arrays.result(where, out, grad_output, wanted, outputs(dtype))
+        out = channels_first(out) if last else out
     adjoint(
         spatial(grad_output, rank), spatial(weight, rank), spatial(out, rank), geometry, groups, None, None, "none", route
     )  # fmt: skip
-    return out
+    return channels_last(out) if last else out

@@ -24,6 +24,16 @@ def channels_last(x: Array) -> Array:
     return arrays.view(x).permute(0, *range(2, len(x.shape)), 1).array()
 
 
+def shape_of(images: int, channels: int, size: Sequence[int], last: bool) -> tuple[int, ...]:
+    """Of images with ``size`` along their spatial axes, as the user sees them: ``last`` has the channels last."""
+    return (images, *size, channels) if last else (images, channels, *size)
+
+
+def channels_hint(name: str, last: bool) -> str:
+    """What tells the user which axis of ``name`` was taken for the channels."""
+    return f"{name} has its channels in " + ("the last axis" if last else "axis 1")
+
+
 def spatial(x: Array, rank: int) -> Array:
     """An array of ``rank`` spatial axes behind two others, seen with three: the missing ones have length 1."""
     return x[(slice(None), slice(None), *[None] * (3 - rank))] if rank < 3 else x

@@ -155,14 +155,20 @@ def test_in_the_triton_interpreter() -> None:
     assert np.allclose(got, conv.conv_transpose2d(x, w, stride=2, groups=2, backend="numpy"), atol=1e-4)
 
 
+@pytest.mark.parametrize("last", [False, True], ids=["channels first", "channels last"])
 @pytest.mark.parametrize(("backend", "s"), BOTH, ids=str)
-def test_gradients(s: Shape, backend: str) -> None:
+def test_gradients(s: Shape, backend: str, last: bool) -> None:
     rng = np.random.default_rng(4)
+
+    def seen(t: np.ndarray) -> np.ndarray:
+        """``t`` as the function takes it: with channels last, in memory of that order too."""
+        return np.ascontiguousarray(np.moveaxis(t, 1, -1)) if last else t
+
     x = draw(rng, (s.batch, s.channels, *s.image))
     w = draw(rng, (s.outputs, s.channels // s.groups, *s.kernel))
     g = draw(rng, forward(s, x, w).shape)
     stride, dilation, padding = s.geometry()
-    options = s.options() | {"backend": backend}
+    options = s.options() | {"backend": backend, "channels_last": last}
     three = (*(1,) * (3 - s.rank), *s.image)
 
     def back(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -170,7 +176,10 @@ def test_gradients(s: Shape, backend: str) -> None:
             ref.transposed(deep(y, s.rank), deep(weight, s.rank), stride, dilation, padding, s.groups, three), s.rank
         )
 
-    got = getattr(conv, f"conv{s.rank}d_input")(x.shape, w, g, **options, out=poison(x.shape, pk.float32))
+    out = poison(seen(x).shape, pk.float32)
+    got = getattr(conv, f"conv{s.rank}d_input")(out.shape, w, seen(g), **options, out=out)
+    assert got.shape == out.shape
+    got = np.moveaxis(got, -1, 1) if last else got
     want, size = back(ref.wide(g), ref.wide(w)), back(np.abs(ref.wide(g)), np.abs(ref.wide(w)))
     terms = s.outputs // s.groups * prod(s.kernel) + 3
     assert ratio(got, want, gamma(terms, pk.float32) * size + rounding(want, pk.float32)) <= 1
@@ -180,15 +189,62 @@ def test_gradients(s: Shape, backend: str) -> None:
         found = ref.weight_gradient(deep(y, s.rank), deep(images, s.rank), kernel, stride, dilation, padding, s.groups)
         return flat(found, s.rank)
 
-    got = getattr(conv, f"conv{s.rank}d_weight")(x, w.shape, g, **options, out=poison(w.shape, pk.float32))
+    got = getattr(conv, f"conv{s.rank}d_weight")(seen(x), w.shape, seen(g), **options, out=poison(w.shape, pk.float32))
     want, size = weights(ref.wide(g), ref.wide(x)), weights(np.abs(ref.wide(g)), np.abs(ref.wide(x)))
     pixels = g.size // g.shape[1]
     assert ratio(got, want, gamma(pixels + 16, pk.float32) * size + rounding(want, pk.float32)) <= 1
 
     axes = (0, *range(2, s.rank + 2))
     want, size = ref.wide(g).sum(axes), np.abs(ref.wide(g)).sum(axes)
-    got = conv.conv_bias(g, backend=backend, out=poison(want.shape, pk.float32))
+    got = conv.conv_bias(seen(g), channels_last=last, backend=backend, out=poison(want.shape, pk.float32))
     assert ratio(got, want, gamma(pixels, pk.float32) * size + rounding(want, pk.float32)) <= 1
+
+
+def test_gradients_channels_last_give_channels_last() -> None:
+    rng = np.random.default_rng(10)
+    wide, w, g = draw(rng, (2, 9, 16, 5)), draw(rng, (6, 5, 3, 3)), draw(rng, (2, 9, 8, 6))
+    x = wide[:, :, ::-2]
+    got = conv.conv2d_input(x.shape, w, g, padding="same", channels_last=True, backend="numpy")
+    assert got.shape == x.shape
+    assert got.flags.c_contiguous
+    first = [np.moveaxis(t, -1, 1) for t in (x, g)]
+    want = conv.conv2d_input(first[0].shape, w, first[1], padding="same", backend="numpy")
+    assert np.array_equal(got, np.moveaxis(want, 1, -1))
+    got = conv.conv2d_weight(x, w.shape, g, padding="same", channels_last=True, backend="numpy")
+    assert np.array_equal(got, conv.conv2d_weight(first[0], w.shape, first[1], padding="same", backend="numpy"))
+    nothing = conv.conv2d_weight(x[:0], w.shape, g[:0], padding="same", channels_last=True, backend="numpy")
+    assert nothing.shape == w.shape
+    assert not nothing.any()
+    assert conv.conv2d_input((0, 9, 8, 5), w, g[:0], padding=1, channels_last=True, backend="numpy").shape == (
+        0,
+        9,
+        8,
+        5,
+    )
+
+
+def test_errors_of_gradients_channels_last() -> None:
+    f = np.float32
+    x, w, g = np.ones((1, 5, 6, 4), f), np.ones((2, 4, 3, 3), f), np.ones((1, 3, 4, 2), f)
+    options = {"channels_last": True, "backend": "numpy"}
+    with pytest.raises(ArgumentShapeError, match=r"conv2d_weight\(\): grad_output: expected shape \(1, 3, 4, 2\)"):
+        conv.conv2d_weight(x, w.shape, np.moveaxis(g, -1, 1), **options)
+    with pytest.raises(
+        ArgumentShapeError, match=r"conv2d_weight\(\): weight_size: (?s:.*) x has its channels in the last axis"
+    ):
+        conv.conv2d_weight(np.moveaxis(x, -1, 1), w.shape, g, **options)
+    with pytest.raises(ArgumentShapeError, match=r"conv2d_input\(\): grad_output: expected shape \(1, 3, 4, 2\)"):
+        conv.conv2d_input(x.shape, w, g[:, 1:], **options)
+    with pytest.raises(
+        ArgumentShapeError, match=r"conv2d_input\(\): weight: (?s:.*) input_size has its channels in the last"
+    ):
+        conv.conv2d_input((1, 4, 5, 6), w, g, **options)
+    with pytest.raises(ArgumentShapeError, match=r"conv2d_input\(\): input_size: expected 4 numbers"):
+        conv.conv2d_input((1, 5, 4), w, g, **options)
+    out = np.full((1, 4, 5, 6), 7, f)
+    with pytest.raises(ArgumentShapeError, match=r"conv2d_input\(\): out: expected shape \(1, 5, 6, 4\)"):
+        conv.conv2d_input(x.shape, w, g, **options, out=out)
+    assert (out == 7).all()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
