@@ -18,7 +18,7 @@ import portkernel as pk
 from portkernel.dtypes import dot_accumulator
 
 from .. import arrays
-from ..activations import activate
+from .blocks import block_of, store_block
 from .geometry import Triple
 from .sizes import Sides
 from .views import Array
@@ -103,9 +103,8 @@ def conv_phases(
     grid, dtypes, epilogue and error as :func:`conv_windows`.
     """
     BI, BD, BH, BW = BLOCK
-    wide, rows, planes = pk.cdiv(out.shape[4], BW), pk.cdiv(out.shape[3], BH), pk.cdiv(out.shape[2], BD)
-    t, i = pk.program_id(0), pk.program_id(1)
-    w, h, d, n = t % wide, t // wide % rows, t // (wide * rows) % planes, t // (wide * rows * planes)
+    n, d, h, w = block_of(out, BLOCK)
+    i = pk.program_id(1)
     start = ((n * (BI * deep) + d * BD) * tall + h * BH) * ROW + w * BW
     acc = pk.zeros((BM, BN), dot_accumulator(x.dtype))
     for p in pk.static_range(len(PHASES)):
@@ -116,15 +115,7 @@ def conv_phases(
             a = pk.load(weight, (f, i, k, z, 0), (1, BM, BC, 1, taps[1] * taps[2])).reshape((BM, terms))
             seen = pk.load(x, (start + base + z * skip, k, 0, 0, 0), (1, BC, taps[1], taps[2], BN)).reshape((terms, BN))
             acc = pk.dot(a, seen, acc)
-    if BIAS:
-        acc = acc + pk.load(bias, (i,), (BM,)).astype(acc.dtype)[:, None]
-    tile = acc
-    if BN > BI * BD * BH * BW:
-        tile = pk.extract(acc, (0, 0), (BM, BI * BD * BH * BW))
-    tile = tile.reshape((BM, BI, BD, BH, BW)).transpose((1, 0, 2, 3, 4))
-    if RESIDUAL:
-        tile = tile + pk.load(residual, (n, i, d, h, w), (BI, BM, BD, BH, BW)).astype(acc.dtype)
-    pk.store(out, (n, i, d, h, w), activate(tile, ACTIVATION).astype(out.dtype))
+    store_block(acc, bias, residual, out, (n, i, d, h, w), BLOCK, BIAS, RESIDUAL, ACTIVATION)
 
 
 # --- host side ----------------------------------------------------------------------------------------------
