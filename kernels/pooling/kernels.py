@@ -6,7 +6,7 @@ import portkernel as pk
 
 from ..conv.dense import narrow, pixel_of
 from ..programs import split
-from .windows import covered, first_window, window_of
+from .windows import elements_of_windows, first_windows, windows_of
 
 
 def working(dtype):
@@ -62,9 +62,9 @@ def max_pool(
     wide = working(x.dtype)
     c, image, oz, oy, ox = elements_of(out, BM, BN)
     d, h, w = extent(x)
-    z0, z1 = window_of(oz, d, out.shape[2], KERNEL[0], STRIDE[0], FRONT[0], ADAPTIVE)
-    y0, y1 = window_of(oy, h, out.shape[3], KERNEL[1], STRIDE[1], FRONT[1], ADAPTIVE)
-    x0, x1 = window_of(ox, w, out.shape[4], KERNEL[2], STRIDE[2], FRONT[2], ADAPTIVE)
+    start, stop = windows_of((oz, oy, ox), (d, h, w), out.shape[2:], KERNEL, STRIDE, FRONT, ADAPTIVE)
+    z0, y0, x0 = start
+    z1, y1, x1 = stop
     best = pk.full((BM, BN), lowest(x.dtype), wide)
     where = pk.full((BM, BN), -1, pk.int32)
     for tap in range(KERNEL[0] * KERNEL[1] * KERNEL[2]):
@@ -114,16 +114,15 @@ def avg_pool(
     wide = working(x.dtype)
     c, image, oz, oy, ox = elements_of(out, BM, BN)
     d, h, w = extent(x)
-    z0, z1 = window_of(oz, d, out.shape[2], KERNEL[0], STRIDE[0], FRONT[0], ADAPTIVE)
-    y0, y1 = window_of(oy, h, out.shape[3], KERNEL[1], STRIDE[1], FRONT[1], ADAPTIVE)
-    x0, x1 = window_of(ox, w, out.shape[4], KERNEL[2], STRIDE[2], FRONT[2], ADAPTIVE)
+    start, stop = windows_of((oz, oy, ox), (d, h, w), out.shape[2:], KERNEL, STRIDE, FRONT, ADAPTIVE)
+    z0, y0, x0 = start
+    z1, y1, x1 = stop
     total = pk.zeros((BM, BN), wide)
     for tap in range(KERNEL[0] * KERNEL[1] * KERNEL[2]):
         z, y, xx = z0 + tap // (KERNEL[1] * KERNEL[2]), y0 + tap // KERNEL[2] % KERNEL[1], x0 + tap % KERNEL[2]
         place = at(image, c, z, y, xx)
         total = total + pk.gather(x, place, mask=((z < z1) & (y < y1) & (xx < x1))[None, :]).astype(wide)
-    count = covered(z0, z1, d, BEHIND[0], PADDED) * covered(y0, y1, h, BEHIND[1], PADDED)
-    count = count * covered(x0, x1, w, BEHIND[2], PADDED)
+    count = elements_of_windows(start, stop, (d, h, w), BEHIND, PADDED)
     count = pk.where(divisor != 0, divisor, count).astype(wide)
     pk.scatter(out, at(image, c, oz, oy, ox), (total / count[None, :]).astype(out.dtype))
 
@@ -150,9 +149,7 @@ def max_pool_gradient(
     c, image, z, y, x = elements_of(out, BM, BN)
     d, h, w = extent(out)
     here = ((z * h + y) * w + x).astype(indices.dtype)
-    z0 = first_window(z, d, grad.shape[2], STRIDE[0], FRONT[0], WINDOWS[0], ADAPTIVE)
-    y0 = first_window(y, h, grad.shape[3], STRIDE[1], FRONT[1], WINDOWS[1], ADAPTIVE)
-    x0 = first_window(x, w, grad.shape[4], STRIDE[2], FRONT[2], WINDOWS[2], ADAPTIVE)
+    z0, y0, x0 = first_windows((z, y, x), (d, h, w), grad.shape[2:], STRIDE, FRONT, WINDOWS, ADAPTIVE)
     total = pk.zeros((BM, BN), wide)
     for step in range(WINDOWS[0] * WINDOWS[1] * WINDOWS[2]):
         oz, oy = z0 + step // (WINDOWS[1] * WINDOWS[2]), y0 + step // WINDOWS[2] % WINDOWS[1]
@@ -186,20 +183,14 @@ def avg_pool_gradient(
     wide = working(grad.dtype)
     c, image, z, y, x = elements_of(out, BM, BN)
     d, h, w = extent(out)
-    od, oh, ow = grad.shape[2], grad.shape[3], grad.shape[4]
-    z0 = first_window(z, d, od, STRIDE[0], FRONT[0], WINDOWS[0], ADAPTIVE)
-    y0 = first_window(y, h, oh, STRIDE[1], FRONT[1], WINDOWS[1], ADAPTIVE)
-    x0 = first_window(x, w, ow, STRIDE[2], FRONT[2], WINDOWS[2], ADAPTIVE)
+    z0, y0, x0 = first_windows((z, y, x), (d, h, w), grad.shape[2:], STRIDE, FRONT, WINDOWS, ADAPTIVE)
     total = pk.zeros((BM, BN), wide)
     for step in range(WINDOWS[0] * WINDOWS[1] * WINDOWS[2]):
         oz, oy = z0 + step // (WINDOWS[1] * WINDOWS[2]), y0 + step // WINDOWS[2] % WINDOWS[1]
         ox = x0 + step % WINDOWS[2]
-        zs, ze = window_of(oz, d, od, KERNEL[0], STRIDE[0], FRONT[0], ADAPTIVE)
-        ys, ye = window_of(oy, h, oh, KERNEL[1], STRIDE[1], FRONT[1], ADAPTIVE)
-        xs, xe = window_of(ox, w, ow, KERNEL[2], STRIDE[2], FRONT[2], ADAPTIVE)
-        holds = (zs <= z) & (z < ze) & (ys <= y) & (y < ye) & (xs <= x) & (x < xe)
-        count = covered(zs, ze, d, BEHIND[0], PADDED) * covered(ys, ye, h, BEHIND[1], PADDED)
-        count = pk.where(divisor != 0, divisor, count * covered(xs, xe, w, BEHIND[2], PADDED))
+        start, stop = windows_of((oz, oy, ox), (d, h, w), grad.shape[2:], KERNEL, STRIDE, FRONT, ADAPTIVE)
+        holds = (start[0] <= z) & (z < stop[0]) & (start[1] <= y) & (y < stop[1]) & (start[2] <= x) & (x < stop[2])
+        count = pk.where(divisor != 0, divisor, elements_of_windows(start, stop, (d, h, w), BEHIND, PADDED))
         count = pk.where(holds, count, 1).astype(wide)
         place = at(image, c, oz, oy, ox)
         total = total + pk.gather(grad, place, mask=holds[None, :]).astype(wide) / count[None, :]
