@@ -23,7 +23,8 @@ def _compute_text(scalar: str, lanes: int) -> str:
     names = [f"x{i}" for i in range(_CHAINS)]
     return "\n".join(
         [
-            "#pragma OPENCL FP_CONTRACT OFF",  # as in every text of ours; PoCL fuses mad with it, and not without
+            "#pragma OPENCL FP_CONTRACT OFF",  # both as in every text of ours
+            "#ifdef __FMA__\n#define mad fma\n#endif",
             "#pragma OPENCL EXTENSION cl_khr_fp64 : enable" if scalar == "double" else "",
             f"__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void peak(__global {scalar}* out, {scalar} a, int n) {{",
             f"  {kind} m = ({kind})(a), {', '.join(f'{x} = m + ({scalar}){i}' for i, x in enumerate(names))};",

@@ -17,6 +17,13 @@ from .prelude import Prelude
 _LOOSE = re.compile(r"\bpk_(u?(?:char|short|int|long)|float|double)(\d+)\*")
 
 
+_MAD = """\
+#ifdef __FMA__
+#define pk_mad fma
+#else
+#define pk_mad mad
+#endif"""
+"""PoCL's ``mad`` is a product and a sum even where the CPU has one instruction for both."""
 _STREAMED = (4, 8, 16)
 """Words of the vectors that can be written past the caches. Such a store wants an address that its whole size divides: where
 16 bytes are all that divides it, as of NumPy's large arrays, it is made in pieces of so many."""
@@ -75,7 +82,7 @@ class OpenCL(Dialect):
         "private": "{type} {name}[{size}] __attribute__((aligned(64)));",
     }
     unroll = "#pragma unroll {n}"
-    mad: ClassVar[str] = "mad"
+    mad: ClassVar[str] = "pk_mad"
     infinity: ClassVar[dict[str, str]] = {"float32": "INFINITY", "float64": "((double)INFINITY)"}
     nan: ClassVar[dict[str, str]] = {"float32": "as_float(0x7fc00000)", "float64": "as_double(0x7ff8000000000000L)"}
     long_suffix: ClassVar[dict[str, str]] = {"i": "L", "u": "UL"}
@@ -154,6 +161,7 @@ class OpenCL(Dialect):
             align = f"__attribute__((aligned(sizeof({element}))))"
             lines.append(f"typedef {element}{lanes} pk_{element}{lanes} {align};")
         lines += [_stream(words) for words in _STREAMED if f"pk_stream{words}(" in text]
+        lines += [_MAD] if f"{self.mad}(" in text else []
         return "".join(line + "\n" for line in lines)
 
     def options(self, target: Target) -> tuple[tuple[str, object], ...]:

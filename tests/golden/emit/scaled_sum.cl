@@ -1,4 +1,9 @@
 #pragma OPENCL FP_CONTRACT OFF
+#ifdef __FMA__
+#define pk_mad fma
+#else
+#define pk_mad mad
+#endif
 
 __kernel __attribute__((reqd_work_group_size(64, 1, 1)))
 void scaled_sum(
@@ -20,7 +25,7 @@ void scaled_sum(
   #pragma unroll 4
   for (long i = 0L; i < 8L; ++i) {
     const float element = vload_half(0, (__global const half*)x + (long)((ulong)i * 64L + (long)t1));
-    acc1 = mad(element, scale, acc1);
+    acc1 = pk_mad(element, scale, acc1);
     acc2 = element;
   }
   vstore_half_rte(acc1 - acc2, 0, (__global half*)out + t1);
