@@ -10,19 +10,21 @@ from __future__ import annotations
 from typing import Any
 
 from .. import config
+from ..backends.c.opencl import MAD
 from . import cache, pocl
 from .cache import Entry
 from .compilation import Refused
 from .opencl_build import job_for
 
-_PROBE = """
-__kernel void probe(__global const float* a, __global float* c, int n) {
+_PROBE = f"""\
+{MAD}
+__kernel void probe(__global const float* a, __global float* c, int n) {{
   float16 x = vload16(0, c), y = vload16(1, c);
-  for (int k = 0; k < n; k++) {
+  for (int k = 0; k < n; k++) {{
     float16 b = vload16(k, a);
-    x = mad((float16)(a[k]), b, x);
-    y = mad((float16)(a[k + n]), b, y);
-  }
+    x = pk_mad((float16)(a[k]), b, x);
+    y = pk_mad((float16)(a[k + n]), b, y);
+  }}
   int16 m = (x > y) | (x != x);
   int16 i = convert_int16(rint(x)) + as_int16(y);
   x = select(y, exp(x) / sqrt(y), m);
@@ -30,7 +32,7 @@ __kernel void probe(__global const float* a, __global float* c, int n) {
   vstore16(x, 0, c);
   vstore16(y, 1, c);
   c[0] = convert_float16(convert_uchar16(m & 1)).s3;
-}
+}}
 """
 _answers: dict[str, bool] = {}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.c.opencl import MAD
 from ..errors import PortkernelError
 from .platforms import import_invoker
 
@@ -24,12 +25,12 @@ def _compute_text(scalar: str, lanes: int) -> str:
     return "\n".join(
         [
             "#pragma OPENCL FP_CONTRACT OFF",  # both as in every text of ours
-            "#ifdef __FMA__\n#define mad fma\n#endif",
+            MAD,
             "#pragma OPENCL EXTENSION cl_khr_fp64 : enable" if scalar == "double" else "",
             f"__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void peak(__global {scalar}* out, {scalar} a, int n) {{",
             f"  {kind} m = ({kind})(a), {', '.join(f'{x} = m + ({scalar}){i}' for i, x in enumerate(names))};",
             "  for (int k = 0; k < n; k++) {",
-            *(f"    {x} = mad({x}, m, m);" for x in names),
+            *(f"    {x} = pk_mad({x}, m, m);" for x in names),
             "  }",
             f"  {kind} s = {' + '.join(names)};",
             f"  out[get_global_id(0)] = {'+'.join(f's.s{i:x}' for i in range(lanes)) if lanes > 1 else 's'};",

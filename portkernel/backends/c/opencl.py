@@ -17,13 +17,13 @@ from .prelude import Prelude
 _LOOSE = re.compile(r"\bpk_(u?(?:char|short|int|long)|float|double)(\d+)\*")
 
 
-_MAD = """\
+MAD = """\
 #ifdef __FMA__
 #define pk_mad fma
 #else
 #define pk_mad mad
 #endif"""
-"""PoCL's ``mad`` is a product and a sum even where the CPU has one instruction for both."""
+"""The multiply-add of every text. PoCL's ``mad`` is a product and a sum even where the CPU has one instruction for both."""
 _STREAMED = (4, 8, 16)
 """Words of the vectors that can be written past the caches. Such a store wants an address that its whole size divides: where
 16 bytes are all that divides it, as of NumPy's large arrays, it is made in pieces of so many."""
@@ -161,7 +161,7 @@ class OpenCL(Dialect):
             align = f"__attribute__((aligned(sizeof({element}))))"
             lines.append(f"typedef {element}{lanes} pk_{element}{lanes} {align};")
         lines += [_stream(words) for words in _STREAMED if f"pk_stream{words}(" in text]
-        lines += [_MAD] if f"{self.mad}(" in text else []
+        lines += [MAD] if f"{self.mad}(" in text else []
         return "".join(line + "\n" for line in lines)
 
     def options(self, target: Target) -> tuple[tuple[str, object], ...]:
