@@ -30,7 +30,9 @@ def activate(x, activation):
         return pk.sigmoid(x)
     if activation == "tanh":
         return pk.tanh(x)
-    return activation(x)
+    y = activation(x)
+    pk.static_assert(y is not None, "activation: expected a function that gives a tile, got one that gives None")
+    return y
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])

@@ -17,7 +17,7 @@ import numpy as np
 
 import portkernel as pk
 from portkernel.dtypes import as_dtype
-from portkernel.errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTypeError, DTypeError
+from portkernel.errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTypeError, DTypeError, ReadOnlyError
 
 Shape = tuple[int, ...]
 MOST = sys.maxsize
@@ -45,9 +45,22 @@ def dtype_of(where: str, x: Any, allowed: Sequence[pk.DType] = ()) -> pk.DType:
     except DTypeError:
         found = None
     if found is None or (allowed and found not in allowed):
-        names = ", ".join(d.name for d in allowed) or "a kernel dtype"
+        names = ", ".join(dict.fromkeys(d.name for d in allowed)) or "a kernel dtype"
         raise ArgumentDTypeError(f"{where}: expected {names}, got {x.dtype}", hint="convert the array first")
+    if not getattr(x.dtype, "isnative", True):
+        raise ArgumentDTypeError(
+            f"{where}: expected native byte order, got {x.dtype.str}",
+            hint='convert it first: x.astype(x.dtype.newbyteorder("="))',
+        )
     return found
+
+
+def named_dtype(where: str, dtype: Any) -> pk.DType:
+    """The dtype that a caller names; ``where`` begins the message of the ArgumentDTypeError for what names none."""
+    try:
+        return as_dtype(dtype)
+    except DTypeError as e:
+        raise ArgumentDTypeError(f"{where}: {e.message}", hint=e.hint) from None
 
 
 def empty(like: Any, shape: Shape, dtype: pk.DType) -> Any:
@@ -103,14 +116,21 @@ def to_host(x: Any) -> np.ndarray:
 def result(where: str, out: Any, like: Any, shape: Shape, dtypes: Sequence[pk.DType]) -> Any:
     """``out`` once its shape and dtype have been checked, or a new array of ``dtypes[0]`` if it is None.
 
-    Raises ArgumentShapeError and ArgumentDTypeError; memory shared with an input is found by the launch.
+    Raises ArgumentShapeError, ArgumentDTypeError, ReadOnlyError; memory shared with an input is found by the launch.
     """
     if out is None:
         return empty(like, shape, dtypes[0])
     dtype_of(f"{where}: out", out, dtypes)
     if tuple(out.shape) != shape:
         raise ArgumentShapeError(f"{where}: out: expected shape {shape}, got {tuple(out.shape)}")
+    check_writable(f"{where}: out", out)
     return out
+
+
+def check_writable(where: str, x: Any) -> None:
+    """Raises ReadOnlyError for an array of NumPy's that may not be written."""
+    if isinstance(x, np.ndarray) and not x.flags.writeable:
+        raise ReadOnlyError(f"{where}: expected a writable array, got a read-only one", hint="pass a copy")
 
 
 def may_share(a: Any, b: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import portkernel as pk
 from portkernel.errors import ArgumentShapeError, ArgumentTypeError
 
-from .arrays import dtype_of, empty, number, result, strides_of
+from .arrays import check_writable, dtype_of, empty, number, result, strides_of
 from .axes import broadcast, view
 from .elementwise import elementwise
 from .fold import FLOATS, Array
@@ -83,6 +83,8 @@ def batch_norm(
         number(f"{where}: {name}", value)
     out = result(where, out, x, shape, (dtype,))
     if training:
+        check_writable(f"{where}: running_mean", running_mean)
+        check_writable(f"{where}: running_var", running_var)
         if count < 2 and 0 not in shape:
             raise ArgumentShapeError(f"{where}: x: expected more than one value for each channel, got shape {shape}")
         variance, mean = moments_of("batch_norm", x, axes, working(dtype), None, 0, False, None, "var", route)

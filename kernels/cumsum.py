@@ -10,7 +10,7 @@ import numpy as np
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, gamma, poison, rounding, sample
 
-from .arrays import dtype_of, empty, normal_axes, result
+from .arrays import dtype_of, empty, named_dtype, normal_axes, result
 from .axes import contiguous, copy_into, lines, row_major, view
 from .fold import DTYPES, Array, combined, neutral
 from .programs import split
@@ -77,7 +77,7 @@ def _scan(
     where = f"{name}()"
     own = dtype_of(f"{where}: x", x, DTYPES)
     wide = own if own.is_float or op == "max" else accumulator(own)
-    stored = pk.dtypes.as_dtype(dtype) if dtype is not None else wide
+    stored = named_dtype(f"{where}: dtype", dtype) if dtype is not None else wide
     acc = stored if op == "max" or stored.is_integer else accumulator(stored)
     if axis is None:
         count = math.prod(int(n) for n in x.shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import reduce
 from types import FunctionType
 from typing import Any
@@ -13,10 +13,10 @@ import numpy as np
 
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, rounding, sample, unit_roundoff
-from portkernel.errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTypeError, DTypeError
+from portkernel.errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTypeError, DTypeError, PortkernelError
 
 from .activations import activate
-from .arrays import broadcast_shapes, dtype_of, empty, result, strides_of
+from .arrays import broadcast_shapes, dtype_of, empty, fitting, named_dtype, result, strides_of
 from .axes import broadcast, merged, row_major, view
 from .programs import tile_of
 
@@ -96,7 +96,15 @@ def _result_dtype(key: object, fn: Callable[..., Any], dtypes: tuple[pk.DType, .
         loads = ", ".join(f"pk.load(x{i}, (0,), (1,))" for i in range(len(dtypes)))
         text = f"@pk.kernel\ndef probe({names}):\n    RECORD(FN({loads}))\n"
         kernel = pk.kernel_from_source(text, "probe", {"FN": fn, "RECORD": record})
-        kernel.eager[(1,)](*(np.ones(1, d.np) for d in dtypes))
+        try:
+            kernel.eager[(1,)](*(np.ones(1, d.np) for d in dtypes))
+        except PortkernelError:
+            raise
+        except Exception:
+            # What is no function of tiles is told by the front end, which says where in ``fn``; the rest is the caller's.
+            lowered = pk.kernel_from_source(text.replace("RECORD", ""), "probe", {"FN": fn})
+            lowered.ir(*(pk.TensorSpec(1, d) for d in dtypes))
+            raise
         found = _results[kept] = seen[0]
     return found
 
@@ -114,32 +122,48 @@ def elementwise(
     ``elementwise(lambda x, y: x * pk.sigmoid(x) * y, gate, up)`` is one kernel and one pass over memory. Arrays of any
     rank up to 5 (more where memory merges them) and any strides, or Python scalars, which take the arrays' dtype.
     float16 and bfloat16 are computed in float32 and rounded once. The result has the dtype that ``fn`` gives, narrowed
-    to the arrays' own 16 bits, or ``dtype``. ``out`` may be one or more of the arrays. The kernel is kept for the next call.
+    to the arrays' own 16 bits, or is cast to ``dtype``. ``out`` may be one or more of the arrays. The kernel is kept for the next call.
     Error: what the operators of ``fn`` state, then one rounding.
     """
-    where = "elementwise()"
+    return applied("elementwise()", (), fn, arrays, {"backend": backend, "device": device}, out=out, dtype=dtype)
+
+
+def applied(
+    where: str,
+    names: tuple[str, ...],
+    fn: Callable[..., Any],
+    arrays: tuple[Any, ...],
+    route: dict[str, Any],
+    *,
+    out: Array | None = None,
+    dtype: Any = None,
+) -> Array:
+    """``elementwise``, for a function that calls itself ``where`` and its arguments ``names`` (numbers without any)."""
+    names = names or tuple([f"argument {i}" for i in range(len(arrays))])
     real = [(i, x) for i, x in enumerate(arrays) if hasattr(x, "shape") and not isinstance(x, np.generic)]
     if not real:
         for i, x in enumerate(arrays):
-            _scalar_dtype(x, pk.float32, i)  # what is no scalar either, such as a list, is told by its name
-        raise ArgumentTypeError(f"{where}: arrays: expected at least one array, got scalars")
-    own = {i: dtype_of(f"{where}: argument {i}", x) for i, x in real}
-    shape = broadcast_shapes(where, *(tuple(int(n) for n in x.shape) for _, x in real))
+            _scalar_dtype(
+                f"{where}: {names[i]}", x, pk.float32
+            )  # what is no scalar either, such as a list, is told by its name
+        raise ArgumentTypeError(
+            f"{where}: {', '.join(names) or 'arrays'}: expected at least one array, got scalars",
+            hint="pass numpy.asarray(x)",
+        )
+    own = {i: dtype_of(f"{where}: {names[i]}", x) for i, x in real}
+    shape = broadcast_shapes(f"{where}: {', '.join(names)}", *(tuple(int(n) for n in x.shape) for _, x in real))
     _check_function(where, fn, len(arrays))
-    common = reduce(_promote, own.values())
-    given = tuple(None if i in own else _scalar_dtype(x, common, i) for i, x in enumerate(arrays))
+    common = _promoted(where, own.values())
+    given = tuple(None if i in own else _scalar_dtype(f"{where}: {names[i]}", x, common) for i, x in enumerate(arrays))
     key = pk.constant_key(fn)
     types = tuple(working(own[i]) if g is None else g for i, g in enumerate(given))
     if dtype is not None:
-        try:
-            stored = pk.dtypes.as_dtype(dtype)
-        except DTypeError as e:
-            raise ArgumentDTypeError(f"{where}: dtype: {e.message}", hint=e.hint) from None
+        stored = named_dtype(f"{where}: dtype", dtype)
     else:
         stored = _result_dtype(key, fn, types)
         floats = [d for d in own.values() if d.is_float]
         if stored == pk.float32 and floats and all(d.bits < 32 for d in floats):
-            narrow = reduce(_promote, floats)
+            narrow = _promoted(where, floats)
             stored = narrow if not narrow.is_storage_only else stored
     spread = [broadcast(x, shape, where) for _, x in real]
     out, order = _output(out, spread, shape, stored, where)
@@ -161,7 +185,7 @@ def elementwise(
     launch_args = [a for i, a in enumerate(args) if i not in inside]
     a0, a1, a2, m, n = (int(k) for k in target.shape)
     kernel[lambda meta: (pk.cdiv(n, meta["BN"]) * pk.cdiv(m, meta["BM"]) * a0 * a1 * a2,)](
-        *launch_args, target, backend=backend, device=device
+        *launch_args, target, **route
     )
     return out
 
@@ -180,20 +204,31 @@ def _check_function(where: str, fn: Any, count: int) -> None:
         return
 
 
+def _promoted(where: str, dtypes: Iterable[pk.DType]) -> pk.DType:
+    try:
+        return reduce(_promote, dtypes)
+    except DTypeError as e:
+        raise ArgumentDTypeError(f"{where}: arrays: expected dtypes that combine: {e.message}") from None
+
+
 def _promote(a: pk.DType, b: pk.DType) -> pk.DType:
     try:
         return pk.dtypes.promote(a, b)
-    except pk.errors.DTypeError as e:
+    except DTypeError:
         if a.is_storage_only or b.is_storage_only:
             return pk.float32
-        raise ArgumentDTypeError(f"elementwise(): arrays: expected dtypes that combine: {e.message}") from None
+        raise
 
 
-def _scalar_dtype(x: Any, common: pk.DType, i: int) -> pk.DType:
+def _scalar_dtype(where: str, x: Any, common: pk.DType) -> pk.DType:
     if isinstance(x, np.generic):
-        return dtype_of(f"elementwise(): argument {i}", x.reshape(1))
+        return dtype_of(where, x.reshape(1))
     if not isinstance(x, (bool, int, float)):
-        raise ArgumentTypeError(f"elementwise(): argument {i}: expected an array or a scalar, got {type(x).__name__}")
+        raise ArgumentTypeError(
+            f"{where}: expected an array or a scalar, got {type(x).__name__}", hint="pass numpy.asarray(x)"
+        )
+    if type(x) is int and common.is_integer and not common.is_bool:
+        fitting(where, x, common)
     return pk.dtypes.weak_dtype(x, working(common))
 
 

@@ -10,10 +10,9 @@ import numpy as np
 
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, poison, rounding, unit_roundoff
-from portkernel.dtypes import as_dtype
 from portkernel.errors import ArgumentShapeError
 
-from .arrays import dtype_of, empty, fitting, integers, number, result, strides_of
+from .arrays import dtype_of, empty, fitting, integers, named_dtype, number, result, strides_of
 from .axes import copy_into, view
 from .fold import DTYPES, Array
 
@@ -57,7 +56,8 @@ def full(
     size = integers(f"{where}: shape", shape)
     if any(n < 0 for n in size):
         raise ArgumentShapeError(f"{where}: shape: expected sizes of at least 0, got {size}")
-    kind = as_dtype(np.asarray(number(f"{where}: fill_value", fill_value)).dtype if dtype is None else dtype)
+    natural = np.asarray(number(f"{where}: fill_value", fill_value)).dtype
+    kind = named_dtype(f"{where}: dtype", natural if dtype is None else dtype)
     found = result(where, out, np.empty(0) if like is None else like, size, (kind,))
     return _fill(where, found, fill_value, {"backend": backend, "device": device})
 
@@ -117,7 +117,7 @@ def arange(
     if step == 0 or not all(math.isfinite(v) for v in given):
         raise ArgumentShapeError(f"{where}: step: expected finite numbers and a step other than 0, got {given}")
     whole = all(isinstance(v, (int, np.integer)) for v in given)
-    kind = as_dtype((pk.int64 if whole else pk.float64) if dtype is None else dtype)
+    kind = named_dtype(f"{where}: dtype", (pk.int64 if whole else pk.float64) if dtype is None else dtype)
     size = max(0, math.ceil((stop - start) / step))
     found = result(where, out, np.empty(0) if like is None else like, (size,), (kind,))
     dtype_of(f"{where}: dtype", found, [d for d in DTYPES if not d.is_bool])

@@ -17,8 +17,8 @@ import portkernel as pk
 from portkernel.catalog import Entry, Problem, exact, poison, rounding, sample, unit_roundoff
 
 from .activations import activate
-from .arrays import number
-from .elementwise import chain_kernel, elementwise, layouts
+from .arrays import named_dtype, number
+from .elementwise import applied, chain_kernel, layouts
 
 Array = Any
 Function = Callable[..., Array]
@@ -28,24 +28,25 @@ OPERANDS = {"arctan2": ("y", "x"), "where": ("condition", "x", "y")}
 """What operands are called where that is not x, y, …; they are given by position."""
 
 
-def made(name: str, fn: Callable[..., Any], count: int, doc: str) -> Function:
+def made(name: str, fn: Callable[..., Any], count: int, doc: str, module: str = __name__) -> Function:
     """The host function of ``count`` arrays or scalars; ``out``, ``dtype``, ``backend`` and ``device`` by keyword.
 
-    Its attribute ``tile`` is ``fn``, the function of tiles, for kernels that do more than that.
+    ``module`` is where it is defined. Its attribute ``tile`` is ``fn``, the function of tiles, for kernels that do more.
     """
+    names = OPERANDS.get(name, tuple("xyz"[:count]))
 
     def function(
         *arrays: Any, out: Array | None = None, dtype: Any = None, backend: str | None = None, device: str | None = None
     ) -> Array:
         if len(arrays) != count:
             raise pk.errors.ArgumentError(f"{name}(): expected {count} arguments, got {len(arrays)}")
-        return elementwise(fn, *arrays, out=out, dtype=dtype, backend=backend, device=device)
+        return applied(f"{name}()", names, fn, arrays, {"backend": backend, "device": device}, out=out, dtype=dtype)
 
     function.__name__ = function.__qualname__ = name
+    function.__module__ = module
     function.__doc__ = doc
     function.tile = fn  # type: ignore[attr-defined]
     _, *options = inspect.signature(function).parameters.values()
-    names = OPERANDS.get(name, tuple("xyz"[:count]))
     operands = [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in names]
     function.__signature__ = inspect.Signature([*operands, *options])  # type: ignore[attr-defined]
     return function
@@ -92,7 +93,6 @@ absolute = made("absolute", pk.abs, 1, "``|x|``; of the least signed integer, th
 sign = made("sign", pk.sign, 1, "-1, 0 or 1; NaN for NaN.")
 maximum = made("maximum", pk.maximum, 2, "The larger; NaN if either is NaN.")
 minimum = made("minimum", pk.minimum, 2, "The smaller; NaN if either is NaN.")
-_clip = made("clip", pk.clip, 3, "")
 
 # --- comparisons, choice, bits ------------------------------------------------------------------------------
 
@@ -148,7 +148,6 @@ erf = made("erf", pk.erf, 1, "Error function. At most 16 ulp.")
 sigmoid = made("sigmoid", pk.sigmoid, 1, "``1 / (1 + exp(-x))``. At most 8 ulp.")
 relu = made("relu", _activation("relu"), 1, "The larger of x and 0; NaN stays NaN.")
 silu = made("silu", _activation("silu"), 1, "``x · sigmoid(x)`` (Elfwing et al. 2018). At most 9 ulp.")
-_softplus_plain = made("softplus", _softplus, 1, "")
 softsign = made("softsign", lambda x: _real(x) / (1 + pk.abs(_real(x))), 1, "``x / (1 + |x|)``. At most 4 ulp.")
 logsigmoid = made("logsigmoid", lambda x: -_softplus(-_real(x)), 1, "``-softplus(-x)``. At most 8 ulp.")
 mish = made(
@@ -184,14 +183,16 @@ def leaky_relu(
 ) -> Array:  # fmt: skip
     """x where it is above 0, else ``negative_slope·x``. At most 1 ulp; NaN stays NaN."""
     slope = number("leaky_relu(): negative_slope", negative_slope)
-    return elementwise(_leaky, x, slope, out=out, backend=backend, device=device)
+    names = ("x", "negative_slope")
+    return applied("leaky_relu()", names, _leaky, (x, slope), {"backend": backend, "device": device}, out=out)
 
 
 def elu(
     x: Array, alpha: float = 1.0, *, out: Array | None = None, backend: str | None = None, device: str | None = None
 ) -> Array:
     """x where it is above 0, else ``alpha·(exp(x) - 1)`` (Clevert et al. 2016). At most 4 ulp; NaN stays NaN."""
-    return elementwise(_elu, x, number("elu(): alpha", alpha), out=out, backend=backend, device=device)
+    given = x, number("elu(): alpha", alpha)
+    return applied("elu()", ("x", "alpha"), _elu, given, {"backend": backend, "device": device}, out=out)
 
 
 def softplus(
@@ -202,13 +203,14 @@ def softplus(
 
     At most 8 ulp; with another ``beta`` 12 ulp and, from the rounding of the product, ``|beta·x|`` ulp more below 0.
     """
-    route = {"out": out, "dtype": dtype, "backend": backend, "device": device}
+    route = {"backend": backend, "device": device}
     given = number("softplus(): beta", beta), number("softplus(): threshold", threshold)
     if given == (1, 20):  # there x is the nearest number to it, or nearly
-        return _softplus_plain(x, **route)
+        return applied("softplus()", ("x",), _softplus, (x,), route, out=out, dtype=dtype)
     if not beta or beta != beta:
         raise pk.errors.ArgumentError(f"softplus(): beta: expected a number other than 0, got {beta!r}")
-    return elementwise(_softplus_scaled, x, *map(float, given), **route)
+    names = ("x", "beta", "threshold")
+    return applied("softplus()", names, _softplus_scaled, (x, *map(float, given)), route, out=out, dtype=dtype)
 
 
 def hardtanh(
@@ -216,8 +218,9 @@ def hardtanh(
     device: str | None = None,
 ) -> Array:  # fmt: skip
     """x limited to ``[min_val, max_val]``; exact, NaN stays NaN."""
-    limits = number("hardtanh(): min_val", min_val), number("hardtanh(): max_val", max_val)
-    return _clip(x, *limits, out=out, backend=backend, device=device)
+    given = x, number("hardtanh(): min_val", min_val), number("hardtanh(): max_val", max_val)
+    names = ("x", "min_val", "max_val")
+    return applied("hardtanh()", names, pk.clip, given, {"backend": backend, "device": device}, out=out)
 
 
 def clip(
@@ -232,7 +235,7 @@ def clip(
         if a is not None and b is not None:
             raise pk.errors.ArgumentError(f"clip(): {new}: expected nothing beside {old}, got {type(b).__name__}")
     limits = min if a_min is None else a_min, max if a_max is None else a_max
-    return _limited("clip", x, *limits, out=out, dtype=dtype, backend=backend, device=device)
+    return _limited("clip", x, *limits, {"backend": backend, "device": device}, out=out, dtype=dtype)
 
 
 def clamp(
@@ -240,15 +243,17 @@ def clamp(
     device: str | None = None,
 ) -> Array:  # fmt: skip
     """``torch.clamp``: x limited to ``[min, max]``, numbers or arrays that broadcast, of which one may be None."""
-    return _limited("clamp", x, min, max, out=out, backend=backend, device=device)
+    return _limited("clamp", x, min, max, {"backend": backend, "device": device}, out=out)
 
 
-def _limited(name: str, x: Array, low: Any, high: Any, **options: Any) -> Array:
+def _limited(name: str, x: Array, low: Any, high: Any, route: dict[str, Any], **options: Any) -> Array:
     if low is None and high is None:
         raise pk.errors.ArgumentError(f"{name}(): min: expected a limit, got None for min and max")
-    if low is None or high is None:
-        return minimum(x, high, **options) if low is None else maximum(x, low, **options)
-    return _clip(x, low, high, **options)
+    if low is None:
+        return applied(f"{name}()", ("x", "max"), pk.minimum, (x, high), route, **options)
+    if high is None:
+        return applied(f"{name}()", ("x", "min"), pk.maximum, (x, low), route, **options)
+    return applied(f"{name}()", ("x", "min", "max"), pk.clip, (x, low, high), route, **options)
 
 
 def _leaky(x, slope):
@@ -261,7 +266,8 @@ def _elu(x, alpha):
 
 def astype(x: Array, dtype: Any, *, out: Array | None = None, backend: str | None = None, device=None) -> Array:
     """``x`` converted: to nearest even; a float outside an integer's range saturates, NaN gives 0."""
-    return elementwise(_unchanged, x, out=out, dtype=dtype, backend=backend, device=device)
+    kind = named_dtype("astype(): dtype", dtype)
+    return applied("astype()", ("x",), _unchanged, (x,), {"backend": backend, "device": device}, out=out, dtype=kind)
 
 
 def _unchanged(x):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import portkernel as pk
 from portkernel.errors import ArgumentShapeError
 
-from .arrays import dtype_of, empty, integer, result, strides_of
+from .arrays import dtype_of, empty, integer, number, result, strides_of
 from .axes import broadcast, view
 from .fold import FLOATS, Array
 from .row_norm import input_gradient, normalize, weight_gradients
@@ -50,7 +50,8 @@ def group_norm(
     g = _grouped(where, x, num_groups)
     w, b = (_affine(where, name, t, g) for name, t in (("weight", weight), ("bias", bias)))
     out = result(where, out, x, tuple(int(n) for n in x.shape), (dtype,))
-    normalize(g, w, b, _grouped(where, out, num_groups), tuple(range(2, len(g.shape))), eps, False, route)
+    inner = tuple(range(2, len(g.shape)))
+    normalize(g, w, b, _grouped(where, out, num_groups), inner, number(f"{where}: eps", eps), False, route)
     return out
 
 
@@ -71,6 +72,7 @@ def group_norm_gradient(
     stored: pk.DType = dtype if weight is None else dtype_of(where, weight)
     dg = _grouped(where, grad, num_groups)
     inner = tuple(range(2, len(g.shape)))
+    number(f"{where}: eps", eps)
     means, scales = input_gradient(dg, g, w, _grouped(where, dx, num_groups), inner, eps, False, route)
     outs = tuple(empty(x, (shape[1],), stored) for _ in range(2))
     split = tuple(view(t, (num_groups, shape[1] // num_groups), (shape[1] // num_groups, 1)) for t in outs)

@@ -11,7 +11,7 @@ import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, sample
 from portkernel.errors import ArgumentShapeError, ArgumentTypeError
 
-from .arrays import dtype_of, empty, integers, result
+from .arrays import dtype_of, empty, integers, number, result
 from .axes import broadcast
 from .fold import FLOATS, Array
 from .row_norm import input_gradient, norm_bound, norm_rows, normalize, reference_norm, weight_gradients
@@ -54,7 +54,7 @@ def layer_norm(
     axes = last_axes(where, x, normalized_shape)
     w, b = (affine(where, name, t, x, axes) for name, t in (("weight", weight), ("bias", bias)))
     out = result(where, out, x, tuple(int(n) for n in x.shape), (dtype,))
-    normalize(x, w, b, out, axes, eps, False, route)
+    normalize(x, w, b, out, axes, number(f"{where}: eps", eps), False, route)
     return out
 
 
@@ -91,6 +91,7 @@ def gradients(
     dx = empty(x, shape, dtype)
     stored = dtype if weight is None else dtype_of(where, weight)
     outs = tuple(empty(x, shape[axes[0] :], stored) for _ in range(2))
+    number(f"{where}: eps", eps)
     given = repeated(where, statistics, tuple(1 if i in axes else n for i, n in enumerate(shape)), x)
     means, scales = input_gradient(grad, x, w, dx, axes, eps, rms, route, given)
     weight_gradients(grad, x, means, scales, tuple(range(axes[0])), outs, route)

@@ -9,7 +9,7 @@ import numpy as np
 
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, poison, sample
-from portkernel.errors import ArgumentError, ArgumentShapeError, ArgumentTypeError
+from portkernel.errors import ArgumentDTypeError, ArgumentError, ArgumentShapeError, ArgumentTypeError, DTypeError
 
 from .arrays import dtype_of, empty, fitting, integer, may_share, normal_axes, result, strides_of
 from .axes import copy_into, view
@@ -99,15 +99,21 @@ def concatenate(
 ) -> Array:  # fmt: skip
     """``numpy.concatenate``: one copy for each array, into the dtype in which they combine. Exact where nothing rounds."""
     where, route = "concatenate()", {"backend": backend, "device": device}
+    if not hasattr(arrays, "__len__"):
+        raise ArgumentTypeError(f"{where}: arrays: expected a sequence of arrays, got {arrays!r}")
     if not len(arrays):
         raise ArgumentShapeError(f"{where}: arrays: expected at least one array, got none")
-    dtype = reduce(pk.dtypes.promote, (dtype_of(f"{where}: array {i}", x, DTYPES) for i, x in enumerate(arrays)))
+    own = [dtype_of(f"{where}: arrays[{i}]", x, DTYPES) for i, x in enumerate(arrays)]
+    try:
+        dtype = reduce(pk.dtypes.promote, own)
+    except DTypeError as e:
+        raise ArgumentDTypeError(f"{where}: arrays: {e.message}", hint=e.hint) from None
     first = tuple(int(n) for n in arrays[0].shape)
     (a,) = normal_axes(where, (axis,), len(first))
     for i, x in enumerate(arrays):
         wanted = (*first[:a], int(x.shape[a]) if a < len(x.shape) else 0, *first[a + 1 :])
         if tuple(x.shape) != wanted:
-            raise ArgumentShapeError(f"{where}: array {i}: expected shape {wanted}, got {tuple(x.shape)}")
+            raise ArgumentShapeError(f"{where}: arrays[{i}]: expected shape {wanted}, got {tuple(x.shape)}")
     total = int(np.sum([int(x.shape[a]) for x in arrays]))
     out = result(where, out, arrays[0], (*first[:a], total, *first[a + 1 :]), (dtype,))
     shared = any(may_share(out, x) for x in arrays)  # then an early copy could write what a later one reads

@@ -11,7 +11,7 @@ import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, gamma, poison, rounding, sample
 from portkernel.errors import ArgumentTypeError
 
-from .arrays import dtype_of, normal_axes
+from .arrays import dtype_of, named_dtype, normal_axes
 from .axes import broadcast
 from .fold import DTYPES, INF, Array, Axis, floating, fold, reduce_axes, terms
 
@@ -32,7 +32,7 @@ def sum(
     Accumulates in float32 (float64 for float64), or in ``dtype``; of nothing, 0. Error: γ(min(n, 8256))·Σ|x|, then one
     rounding. Partial sums are blockwise (Higham 2002, section 4.2); the order is fixed.
     """
-    stored = pk.dtypes.as_dtype(dtype) if dtype is not None else _wide(dtype_of("sum(): x", x, DTYPES))
+    stored = named_dtype("sum(): dtype", dtype) if dtype is not None else _wide(dtype_of("sum(): x", x, DTYPES))
     dtype_of("sum(): x", x, DTYPES)
     acc = pk.dtypes.accumulator(stored) if stored.is_float else stored
     return reduce_axes(
@@ -46,7 +46,7 @@ def prod(
     initial: float | None = None, where: Array | None = None, *, backend: str | None = None, device: str | None = None,
 ) -> Array:  # fmt: skip
     """``numpy.prod``: as ``sum``; of nothing, 1. Relative error: γ(n), then one rounding; exact in integers, which wrap."""
-    stored = pk.dtypes.as_dtype(dtype) if dtype is not None else _wide(dtype_of("prod(): x", x, DTYPES))
+    stored = named_dtype("prod(): dtype", dtype) if dtype is not None else _wide(dtype_of("prod(): x", x, DTYPES))
     dtype_of("prod(): x", x, DTYPES)
     acc = pk.dtypes.accumulator(stored) if stored.is_float else stored
     return reduce_axes(
@@ -65,7 +65,7 @@ def mean(
     one rounding.
     """
     own = dtype_of("mean(): x", x, DTYPES)
-    stored = pk.dtypes.as_dtype(dtype) if dtype is not None else floating(own)
+    stored = named_dtype("mean(): dtype", dtype) if dtype is not None else floating(own)
     acc = pk.dtypes.accumulator(own if own.is_integer or own.is_bool else stored)
     if own.is_integer and own.bits == 64:
         acc = pk.float64

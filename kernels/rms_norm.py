@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import portkernel as pk
 
-from .arrays import dtype_of, result
+from .arrays import dtype_of, number, result
 from .fold import FLOATS, Array
 from .layer_norm import affine, gradients, last_axes
 from .row_norm import normalize
 
 
-def _eps(eps: float | None, dtype: pk.DType) -> float:
-    return dtype.eps if eps is None else eps
+def _eps(where: str, eps: float | None, dtype: pk.DType) -> float:
+    return dtype.eps if eps is None else number(f"{where}: eps", eps)
 
 
 def rms_norm(
@@ -30,7 +30,7 @@ def rms_norm(
     axes = last_axes(where, x, normalized_shape)
     w = affine(where, "weight", weight, x, axes)
     out = result(where, out, x, tuple(int(n) for n in x.shape), (dtype,))
-    normalize(x, w, None, out, axes, _eps(eps, dtype), True, route)
+    normalize(x, w, None, out, axes, _eps(where, eps, dtype), True, route)
     return out
 
 
@@ -40,5 +40,5 @@ def rms_norm_gradient(
 ) -> tuple[Array, Array]:  # fmt: skip
     """The gradients for x and weight, from that for the result. As ``layer_norm_gradient``."""
     where = "rms_norm_gradient()"
-    e = _eps(eps, dtype_of(f"{where}: x", x, FLOATS))
+    e = _eps(where, eps, dtype_of(f"{where}: x", x, FLOATS))
     return gradients(where, grad, x, normalized_shape, weight, e, True, backend, device)[:2]

@@ -5,9 +5,11 @@ Bounds are in ulp of float32 and float64; float16 and bfloat16 are computed in f
 
 from __future__ import annotations
 
+from functools import partial
+
 import portkernel as pk
 
-from .functions import made
+from . import functions
 
 LN2 = 0.6931471805599453
 
@@ -50,7 +52,7 @@ def _arcsinh(x):
 
 def _arccosh(x):
     above = pk.minimum(x, 1e8) - 1
-    y = pk.log1p(above + pk.sqrt(above * (above + 2)))
+    y = pk.log1p(above + pk.sqrt(above) * pk.sqrt(above + 2))
     return pk.where(x < 1e8, y, pk.log(x) + LN2)
 
 
@@ -60,11 +62,13 @@ def _arctanh(x):
     return pk.where(x < 0, -y, pk.where(size == 0, x, y))
 
 
-arcsin = made("arcsin", _arcsin, 1, "The angle whose sine is x; NaN outside [-1, 1]. At most 10 ulp.")
-arccos = made("arccos", _arccos, 1, "The angle whose cosine is x; NaN outside [-1, 1]. At most 10 ulp.")
-arctan = made("arctan", _arctan, 1, "The angle whose tangent is x. At most 6 ulp.")
-sinh = made("sinh", _sinh, 1, "Hyperbolic sine. At most 12 ulp.")
-cosh = made("cosh", _cosh, 1, "Hyperbolic cosine. At most 12 ulp.")
-arcsinh = made("arcsinh", _arcsinh, 1, "Inverse hyperbolic sine. At most 8 ulp.")
-arccosh = made("arccosh", _arccosh, 1, "Inverse hyperbolic cosine; NaN below 1. At most 8 ulp.")
-arctanh = made("arctanh", _arctanh, 1, "Inverse hyperbolic tangent; NaN outside [-1, 1]. At most 8 ulp.")
+_made = partial(functions.made, module=__name__)
+
+arcsin = _made("arcsin", _arcsin, 1, "The angle whose sine is x; NaN outside [-1, 1]. At most 10 ulp.")
+arccos = _made("arccos", _arccos, 1, "The angle whose cosine is x; NaN outside [-1, 1]. At most 10 ulp.")
+arctan = _made("arctan", _arctan, 1, "The angle whose tangent is x. At most 6 ulp.")
+sinh = _made("sinh", _sinh, 1, "Hyperbolic sine. At most 12 ulp.")
+cosh = _made("cosh", _cosh, 1, "Hyperbolic cosine. At most 12 ulp.")
+arcsinh = _made("arcsinh", _arcsinh, 1, "Inverse hyperbolic sine. At most 8 ulp.")
+arccosh = _made("arccosh", _arccosh, 1, "Inverse hyperbolic cosine; NaN below 1. At most 8 ulp.")
+arctanh = _made("arctanh", _arctanh, 1, "Inverse hyperbolic tangent; NaN outside [-1, 1]. At most 8 ulp.")

@@ -9,7 +9,7 @@ import numpy as np
 import portkernel as pk
 from portkernel.catalog import Case, Entry, Problem, exact, gamma, poison, rounding, sample
 
-from .arrays import dtype_of, empty, normal_axes, strides_of
+from .arrays import dtype_of, empty, named_dtype, normal_axes, number, strides_of
 from .axes import broadcast, folding, view
 from .fold import DTYPES, Array, Axis, floating, parts, place, terms
 from .programs import part_of, split
@@ -133,11 +133,12 @@ def _moments(
     """Variance (or its root) and mean, of one shape."""
     label = f"{name}()"
     own = dtype_of(f"{label}: x", x, DTYPES)
-    stored = pk.dtypes.as_dtype(dtype) if dtype is not None else floating(own)
+    stored = named_dtype(f"{label}: dtype", dtype) if dtype is not None else floating(own)
     if stored == pk.float64 and own != pk.float64:
         from .elementwise import elementwise
 
         x = elementwise(_same, x, dtype=pk.float64, backend=route["backend"], device=route["device"])
+    number(f"{label}: ddof", ddof)
     shape = tuple(int(n) for n in x.shape)
     arrays = [x]
     if where is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import portkernel as pk
 from portkernel.dtypes import bool_, dot_accumulator, float16, float32, int8, int32, promote
-from portkernel.errors import ArgumentDTypeError, ArgumentError, ArgumentShapeError, DTypeError
+from portkernel.errors import ArgumentDTypeError, ArgumentError, ArgumentShapeError, ArgumentTypeError, DTypeError
 
 from .. import arrays
 from ..activations import NAMES
@@ -48,7 +48,7 @@ def matmul(
     for bools; ``dtype`` or ``out`` may name another one. Integer products meet real operands, activations or results in float32.
     float32 products are IEEE; ``precision="tf32"`` rounds the operands to 10 fraction bits.
 
-    ``splits`` cuts the depth into so many sums, added in a fixed order; by default where the result is small and the
+    ``splits`` cuts the depth into so many sums (K at most), added in a fixed order; by default where the result is small and the
     depth is large. Error: γ(K + splits + 5)·(|alpha|·(|a| @ |b|)·|scale| + |beta·out| + |bias| + |residual|), carried through
     the activation, then one rounding (Higham 2002, section 3.1); exact for integers.
     Raises ArgumentTypeError, ArgumentDTypeError, ArgumentShapeError, ArgumentError.
@@ -56,6 +56,8 @@ def matmul(
     shared, natural = _dtypes(a, b)
     if precision not in PRECISIONS:
         raise ArgumentError(f"matmul(): precision: expected one of {PRECISIONS}, got {precision!r}")
+    if not isinstance(activation, str) and not callable(activation):
+        raise ArgumentTypeError(f"matmul(): activation: expected a name or a function, got {activation!r}")
     if isinstance(activation, str) and activation not in NAMES:
         raise ArgumentError(f"matmul(): activation: expected one of {NAMES} or a function, got {activation!r}")
     for name, factor in (("alpha", alpha), ("beta", beta)):
@@ -139,7 +141,7 @@ def _is_real(shared: pk.DType, given: dict[str, Any], factors: tuple[float, floa
 
 
 def _result(out: Any, a: Any, shape: Shape, natural: pk.DType, dtype: pk.DType | None, real: bool) -> Any:
-    wanted = natural if dtype is None else pk.dtypes.as_dtype(dtype)
+    wanted = natural if dtype is None else arrays.named_dtype("matmul(): dtype", dtype)
     if dtype is None and real and not natural.is_float:
         wanted = float32
     kinds = [d for d in pk.dtypes.ALL if d.is_float or not real]
@@ -241,7 +243,7 @@ def _launch_one(p: Product) -> None:
             p = p.transposed()
     (m, n), depth = p.out.shape[-2:], p.a.shape[-1]
     matrices = math.prod(p.out.shape[:-2])
-    splits = p.splits or _splits(m, n, depth, matrices, thin)
+    splits = min(p.splits, max(depth, 1)) if p.splits else _splits(m, n, depth, matrices, thin)
     axes = {
         name: ("m" if x.shape[-2] > 1 or m == 1 else "") + ("n" if x.shape[-1] > 1 or n == 1 else "")
         for name, x in p.operands.items()

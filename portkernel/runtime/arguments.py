@@ -153,7 +153,7 @@ def _elements(
         odd = f"the address {ptr:#x}" if ptr % size else f"strides of {byte_strides} bytes"
         raise ArgumentShapeError(
             f"{where}: expected elements at multiples of their {size} bytes, got {odd}",
-            hint="copy it first: np.ascontiguousarray(x)",
+            hint="copy it first: x.copy()",
         )
     return tuple(s // size for s in strides)
 

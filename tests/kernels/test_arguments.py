@@ -9,17 +9,27 @@ import numpy as np
 import pytest
 
 from portkernel import catalog
-from portkernel.errors import ArgumentError, ArgumentShapeError, ArgumentTypeError, OverlapError
+from portkernel.errors import (
+    ArgumentError,
+    ArgumentShapeError,
+    ArgumentTypeError,
+    KernelError,
+    LaunchError,
+    OverlapError,
+    ReadOnlyError,
+    StaticAssertionError,
+)  # fmt: skip
 
 catalog.package()
 (
-    attention, batch_norm, conv, embedding, functions, group_norm, layer_norm, matmul, pad, pooling, reduce, scatter,
-    softmax, sort,
+    attention, batch_norm, conv, cumsum, elementwise, embedding, fill, functions, group_norm, layer_norm, matmul, pad,
+    pooling, reduce, rms_norm, scatter, softmax, sort, trigonometry, variance,
 ) = (
     importlib.import_module(f"portkernel.kernels.{name}")
     for name in (
-        "attention", "batch_norm", "conv", "embedding", "functions", "group_norm", "layer_norm", "matmul", "pad",
-        "pooling", "reduce", "scatter", "softmax", "sort",
+        "attention", "batch_norm", "conv", "cumsum", "elementwise", "embedding", "fill", "functions", "group_norm",
+        "layer_norm", "matmul", "pad", "pooling", "reduce", "rms_norm", "scatter", "softmax", "sort", "trigonometry",
+        "variance",
     )
 )  # fmt: skip
 
@@ -89,12 +99,12 @@ def test_concatenation_over_its_own_inputs(first: tuple[int, int]) -> None:
 
 
 def test_a_refused_batch_norm_moves_no_statistics() -> None:
-    x, mean, variance = X.copy(), np.zeros(6, np.float32), np.ones(6, np.float32)
+    x, mean, spread = X.copy(), np.zeros(6, np.float32), np.ones(6, np.float32)
     with pytest.raises(OverlapError):
-        batch_norm.batch_norm(x, mean, variance, training=True, out=x[::-1], backend="numpy")
+        batch_norm.batch_norm(x, mean, spread, training=True, out=x[::-1], backend="numpy")
     with pytest.raises(ArgumentTypeError, match=r"batch_norm\(\): momentum: expected a number, got None"):
-        batch_norm.batch_norm(x, mean, variance, training=True, momentum=None, out=x, backend="numpy")
-    assert np.array_equal(mean, np.zeros(6)) and np.array_equal(variance, np.ones(6))
+        batch_norm.batch_norm(x, mean, spread, training=True, momentum=None, out=x, backend="numpy")
+    assert np.array_equal(mean, np.zeros(6)) and np.array_equal(spread, np.ones(6))
     assert np.array_equal(x, X)
 
 
@@ -159,3 +169,77 @@ def test_numbers_at_the_ends_of_a_type() -> None:
     assert reduce.min(x.astype(np.float32), initial=-np.inf, backend="numpy") == -np.inf
     assert reduce.sum(x, initial=np.int64(2**53 + 1), backend="numpy") == 2**53 + 4
     assert reduce.max(x > 1, initial=False, backend="numpy")
+
+
+FOREIGN = X.astype(X.dtype.newbyteorder())
+UNALIGNED = np.zeros(13, np.uint8)[1:].view(np.float32)
+FROZEN = np.broadcast_to(np.float32(0), X.shape)
+NAMED: dict[str, Callable[[], object]] = {
+    "exp(): x: expected an array or a scalar, got list": lambda: functions.exp([1.0]),
+    "exp(): x: expected at least one array, got scalars": lambda: functions.exp(1.0),
+    "add(): y: expected an array or a scalar, got list": lambda: functions.add(X, [1.0]),
+    "add(): x, y: expected shapes that broadcast": lambda: functions.add(X, X[:, :0]),
+    "add(): arrays: expected dtypes that combine": lambda: functions.add(X.astype(np.uint64), X.astype(np.int64)),
+    "where(): condition: expected an array": lambda: functions.where([True], X, X),
+    "arcsin(): x: expected an array": lambda: trigonometry.arcsin([1.0]),
+    "leaky_relu(): x: expected an array": lambda: functions.leaky_relu([1.0]),
+    "elu(): x: expected an array": lambda: functions.elu([1.0]),
+    "softplus(): x: expected an array": lambda: functions.softplus([1.0]),
+    "hardtanh(): x: expected an array": lambda: functions.hardtanh([1.0]),
+    "clip(): min: expected an array or a scalar, got str": lambda: functions.clip(X, "a"),
+    "clamp(): max: expected an array or a scalar, got list": lambda: functions.clamp(X, 0, [1.0]),
+    "elementwise(): argument 1: expected an array": lambda: elementwise.elementwise(lambda x, y: x, X, [1.0]),
+    "astype(): dtype: expected a dtype, got None": lambda: functions.astype(X, None),
+    "sum(): dtype: expected a dtype, got 'real'": lambda: reduce.sum(X, dtype="real"),
+    "prod(): dtype: expected a dtype, got 'real'": lambda: reduce.prod(X, dtype="real"),
+    "mean(): dtype: expected a dtype, got 'real'": lambda: reduce.mean(X, dtype="real"),
+    "var(): dtype: expected a dtype, got 'real'": lambda: variance.var(X, dtype="real"),
+    "cumsum(): dtype: expected a dtype, got 'real'": lambda: cumsum.cumsum(X, 0, dtype="real"),
+    "full(): dtype: expected a dtype, got 'real'": lambda: fill.full(2, 1, "real"),
+    "matmul(): dtype: expected a dtype, got 'real'": lambda: matmul.matmul(X, X.T, dtype="real"),
+    "matmul(): activation: expected a name or a function, got 3": lambda: matmul.matmul(X, X.T, activation=3),
+    "sum(): x: expected native byte order": lambda: reduce.sum(FOREIGN),
+    "softmax(): x: expected native byte order": lambda: softmax.softmax(FOREIGN),
+    "softmax(): out: expected native byte order": lambda: softmax.softmax(X, out=FOREIGN),
+    "softmax(): out: expected a writable array": lambda: softmax.softmax(X, out=FROZEN),
+    "exp(): out: expected a writable array": lambda: functions.exp(X, out=FROZEN),
+    "transposed_copy(): x: expected native byte order": lambda: pad.transposed_copy(FOREIGN),
+    "add(): y: expected a number that fits int8, got 300": lambda: functions.add(X.astype(np.int8), 300),
+    "clip(): min: expected a number that fits uint8, got -1": lambda: functions.clip(X.astype(np.uint8), -1, 3),
+    "var(): ddof: expected a number, got 'a'": lambda: variance.var(X, ddof="a"),
+    "layer_norm(): eps: expected a number, got None": lambda: layer_norm.layer_norm(X, 6, eps=None),
+    "layer_norm_gradient(): eps: expected a number": lambda: layer_norm.layer_norm_gradient(X, X, 6, eps="a"),
+    "rms_norm(): eps: expected a number": lambda: rms_norm.rms_norm(X, 6, eps="a"),
+    "group_norm(): eps: expected a number": lambda: group_norm.group_norm(X, 2, eps="a"),
+    "concatenate(): arrays: expected a sequence": lambda: pad.concatenate(None),
+    "concatenate(): arrays[1]: expected an array": lambda: pad.concatenate([X, [1.0]]),
+    "concatenate(): arrays: ": lambda: pad.concatenate([X.astype(np.uint64), X.astype(np.int64)]),
+    "elementwise(): arrays: expected at least one array": lambda: elementwise.elementwise(lambda: 1),
+    "sum(): x: expected elements at multiples of their 4 bytes": lambda: reduce.sum(UNALIGNED),
+}
+
+
+@pytest.mark.parametrize("message", NAMED)
+def test_a_mistake_names_the_function_that_was_called(message: str) -> None:
+    with pytest.raises(LaunchError) as caught:
+        NAMED[message]()
+    assert str(caught.value).startswith(message)
+
+
+def test_statistics_that_may_not_be_written() -> None:
+    mean, frozen, out = np.zeros(6, np.float32), np.broadcast_to(np.float32(1), (6,)), X.copy()
+    with pytest.raises(ReadOnlyError, match=r"batch_norm\(\): running_var: expected a writable array"):
+        batch_norm.batch_norm(X, mean, frozen, training=True, out=out, backend="numpy")
+    assert not mean.any() and np.array_equal(out, X)
+    assert np.isfinite(batch_norm.batch_norm(X, mean, frozen, out=out, backend="numpy")).all()
+
+
+@pytest.mark.parametrize("fn", [np.exp, lambda x: 2 * np.exp(x), lambda x: x.nothing])
+def test_a_function_that_is_none_of_tiles(fn: Callable[..., object]) -> None:
+    with pytest.raises(KernelError):
+        elementwise.elementwise(fn, X, backend="numpy")
+
+
+def test_an_activation_that_gives_nothing() -> None:
+    with pytest.raises(StaticAssertionError, match="activation: expected a function that gives a tile"):
+        matmul.matmul(X, X.T, activation=lambda x: None, backend="numpy")

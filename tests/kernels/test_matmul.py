@@ -209,6 +209,13 @@ def test_split_depth(shape, route) -> None:
     assert got.tobytes() == again.tobytes()
 
 
+def test_no_more_splits_than_terms() -> None:
+    """A million sums of four terms would be a million workspaces of nothing but zeros."""
+    pk.reset_stats()
+    check(rand((2, 4)), rand((4, 3), seed=1), {"backend": "numpy"}, splits=10**6)
+    assert sum(pk.stats().launches.values()) == 2
+
+
 def test_deep_products_are_split_unasked(route) -> None:
     for depth in (4096, 20000):
         pk.reset_stats()

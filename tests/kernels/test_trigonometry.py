@@ -49,9 +49,20 @@ def test_within_the_bound(name: str, backend: str) -> None:
     assert ratio(got[finite], want[finite], bound) <= 1
 
 
-@pytest.mark.parametrize("name", ["arcsin", "arccos", "arctanh"])
-def test_outside_is_nan(name: str) -> None:
-    assert np.isnan(getattr(trigonometry, name)(np.float32([1.5, -2, np.nan]), backend="numpy")).all()
+OUTSIDE = {
+    "arcsin": [1.5, -2],
+    "arccos": [1.5, -2],
+    "arctanh": [1.5, -2],
+    "arccosh": [0.5, -1, -2, -3e4, -1e30, -np.inf],
+}
+
+
+@pytest.mark.parametrize("backend", ["numpy", OPENCL])
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_outside_is_nan(name: str, backend: str) -> None:
+    for dtype in (np.float32, np.float64):
+        x = np.array([*OUTSIDE[name], np.nan], dtype)
+        assert np.isnan(getattr(trigonometry, name)(x, backend=backend)).all()
 
 
 def test_signs_of_zero() -> None:
