@@ -290,3 +290,31 @@ def test_why_not_takes_fake_tensors() -> None:
         x = torch.empty(2, 3)
     assert why_not(aten.relu.default, (x,), {}) == ""
     assert why_not(aten._fft_r2c.default, (x,), {}) == "no Fourier transforms"
+
+
+WITHOUT_AXES = {
+    "softmax": lambda x: torch.softmax(x, 0),
+    "log_softmax": lambda x: torch.log_softmax(x, -1),
+    "sum": lambda x: torch.sum(x, 0),
+    "argmax": lambda x: torch.argmax(x, -1),
+    "cumsum": lambda x: torch.cumsum(x, 0),
+    "cumprod of integers": lambda x: torch.cumprod(x.to(torch.int32), 0),
+    "cumsum in float64": lambda x: torch.cumsum(x, -1, dtype=torch.float64),
+    "sort": lambda x: torch.sort(x)[1],
+    "topk": lambda x: torch.topk(x, 1)[0],
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_AXES)
+def test_a_tensor_without_axes(name: str) -> None:
+    x = torch.tensor(3.0)
+    with pk.use(backend="numpy"), dispatch():
+        got = WITHOUT_AXES[name](x)
+    torch.testing.assert_close(got, WITHOUT_AXES[name](x))
+
+
+def test_softmax_without_axes_has_a_gradient() -> None:
+    x = torch.tensor(3.0, requires_grad=True)
+    with pk.use(backend="numpy"), dispatch():
+        torch.log_softmax(x, 0).backward()
+    assert x.grad == 0

@@ -19,7 +19,9 @@ Tensor = torch.Tensor
 
 
 def _refuse_softmax(x: Any, dim: int, half_to_float: bool) -> str:
-    return "a conversion inside softmax" if half_to_float else refuse_unless_float(x)
+    if half_to_float:
+        return "a conversion inside softmax"
+    return refuse_unless_float(x) if x.ndim else "a tensor without axes"
 
 
 @covers("_softmax", operator="softmax", refuse=_refuse_softmax, takes_out=True)
@@ -35,7 +37,7 @@ def _log_softmax(x: Tensor, dim: int, half_to_float: bool, *, out: Tensor | None
 def _refuse_softmax_backward(grad: Any, y: Any, dim: int, input_dtype: torch.dtype) -> str:
     if grad.dtype != y.dtype or input_dtype != y.dtype:
         return "a conversion inside softmax"
-    return refuse_unless_float(grad)
+    return refuse_unless_float(grad) if grad.ndim else "a tensor without axes"
 
 
 @covers("_softmax_backward_data", operator="softmax_gradient", refuse=_refuse_softmax_backward, takes_out=True)

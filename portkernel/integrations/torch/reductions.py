@@ -181,16 +181,14 @@ def _vector_norm(x: Tensor, order: Any = 2, dim: Any = None, keepdim: bool = Fal
 
 @covers("cumsum", operator="cumsum", refuse=_accepted)
 def _cumsum(x: Tensor, dim: int, *, dtype: Any = None) -> Any:
-    if x.ndim == 0:
-        return x.clone()
-    return operators.call("cumsum", x, dim, _name(dtype or (x.dtype if x.dtype.is_floating_point else torch.int64)))
+    kind = dtype or (x.dtype if x.dtype.is_floating_point else torch.int64)
+    return operators.call("cumsum", x, dim, _name(kind)) if x.ndim else x.to(kind, copy=True)
 
 
 @covers("cumprod", operator="cumprod", refuse=_accepted)
 def _cumprod(x: Tensor, dim: int, *, dtype: Any = None) -> Any:
-    if x.ndim == 0:
-        return x.clone()
-    return operators.call("cumprod", x, dim, _name(dtype or (x.dtype if x.dtype.is_floating_point else torch.int64)))
+    kind = dtype or (x.dtype if x.dtype.is_floating_point else torch.int64)
+    return operators.call("cumprod", x, dim, _name(kind)) if x.ndim else x.to(kind, copy=True)
 
 
 def _refuse_scalar(x: Any, *rest: Any, **kwargs: Any) -> str:
