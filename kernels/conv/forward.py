@@ -10,7 +10,7 @@ from portkernel.dtypes import dot_accumulator
 from portkernel.errors import ArgumentError, ArgumentShapeError
 
 from .. import activations, arrays
-from .geometry import Window, window
+from .geometry import Window, group_count, window
 from .job import Activation, Job
 from .views import (
     Array,
@@ -84,8 +84,8 @@ def _conv(
     check_rank(f"{where}: weight", weight, rank + 2)
     x = channels_first(x) if last else x
     channels, shape = x.shape[1], tuple(weight.shape)
-    groups = arrays.integer(f"{where}: groups", groups)
-    if groups < 1 or shape[0] % groups or shape[1] * groups != channels:
+    groups = group_count(where, groups)
+    if shape[0] % groups or shape[1] * groups != channels:
         raise ArgumentShapeError(
             f"{where}: weight: expected (O, {channels} / groups, …) with O a multiple of groups {groups}, got {shape}",
             hint=channels_hint("x", last),

@@ -11,6 +11,10 @@ import numpy as np
 
 from portkernel.errors import ArgumentError, ArgumentShapeError
 
+from ..arrays import integer
+
+LARGEST = 2**31 - 1
+"""Kernels count along an axis in 32 bits."""
 Triple = tuple[int, int, int]
 Pairs = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -23,7 +27,17 @@ def numbers(where: str, name: str, value: Any, rank: int, least: int, missing: i
         raise ArgumentError(
             f"{where}: {name}: expected an integer of at least {least}, or {rank} of them, got {value!r}"
         )
+    if max(found) > LARGEST:
+        raise ArgumentError(f"{where}: {name}: expected at most {LARGEST}, got {value!r}")
     return (*(missing,) * (3 - rank), *(int(v) for v in found))  # type: ignore[return-value]
+
+
+def group_count(where: str, groups: object) -> int:
+    """``groups`` as an int of at least 1."""
+    found = integer(f"{where}: groups", groups)
+    if found < 1:
+        raise ArgumentError(f"{where}: groups: expected an integer of at least 1, got {found}")
+    return found
 
 
 def _is_several(value: object) -> bool:

@@ -14,7 +14,7 @@ from .. import arrays
 from ..programs import split
 from .dense import narrow, pixel_of, pixels_of
 from .forward import outputs
-from .geometry import Window, window
+from .geometry import Window, group_count, window
 from .shares import add_shares
 from .split_gradient import weight_gradient_in_phases
 from .transposed import FLOATS, check_gradient, input_gradient
@@ -154,8 +154,8 @@ def _weight(
             f"{where}: weight_size: expected {rank + 2} numbers, the kernel's at least 1, got {shape}"
         )
     x = channels_first(x) if last else x
-    groups = arrays.integer(f"{where}: groups", groups)
-    if groups < 1 or shape[0] % groups or shape[1] * groups != x.shape[1]:
+    groups = group_count(where, groups)
+    if shape[0] % groups or shape[1] * groups != x.shape[1]:
         raise ArgumentShapeError(
             f"{where}: weight_size: expected (O, {x.shape[1]} / {groups}, …), O a multiple of groups, got {shape}",
             hint=channels_hint("x", last),

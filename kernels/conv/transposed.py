@@ -18,7 +18,7 @@ from portkernel.errors import ArgumentError, ArgumentShapeError
 from .. import arrays
 from ..programs import tile_of
 from .forward import DTYPES, check_activation, check_bias, finish_arguments, outputs
-from .geometry import Window, numbers, window
+from .geometry import Window, group_count, numbers, window
 from .job import Activation, Job
 from .views import (
     Array,
@@ -113,8 +113,8 @@ def _transposed(
     check_rank(f"{where}: weight", weight, rank + 2)
     x = channels_first(x) if last else x
     shape = tuple(weight.shape)
-    groups = arrays.integer(f"{where}: groups", groups)
-    if groups < 1 or shape[0] != x.shape[1] or shape[0] % groups or 0 in shape[2:]:
+    groups = group_count(where, groups)
+    if shape[0] != x.shape[1] or shape[0] % groups or 0 in shape[2:]:
         raise ArgumentShapeError(
             f"{where}: weight: expected ({x.shape[1]}, O / groups, …) with groups {groups} a divisor of the first and a "
             f"kernel of at least 1, got {shape}"
@@ -205,8 +205,8 @@ def input_gradient(
     if len(wanted) != rank + 2:
         raise ArgumentShapeError(f"{where}: input_size: expected {rank + 2} numbers, got {wanted}")
     image = (wanted[0], wanted[-1], *wanted[1:-1]) if last else wanted
-    groups = arrays.integer(f"{where}: groups", groups)
-    if groups < 1 or shape[0] % groups or shape[1] * groups != image[1] or 0 in shape[2:]:
+    groups = group_count(where, groups)
+    if shape[0] % groups or shape[1] * groups != image[1] or 0 in shape[2:]:
         raise ArgumentShapeError(
             f"{where}: weight: expected (O, {image[1]} / {groups}, …) with O a multiple of groups, got {shape}",
             hint=channels_hint("input_size", last),

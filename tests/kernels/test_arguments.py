@@ -172,7 +172,6 @@ def test_numbers_at_the_ends_of_a_type() -> None:
 
 
 FOREIGN = X.astype(X.dtype.newbyteorder())
-UNALIGNED = np.zeros(13, np.uint8)[1:].view(np.float32)
 FROZEN = np.broadcast_to(np.float32(0), X.shape)
 NAMED: dict[str, Callable[[], object]] = {
     "exp(): x: expected an array or a scalar, got list": lambda: functions.exp([1.0]),
@@ -211,11 +210,15 @@ NAMED: dict[str, Callable[[], object]] = {
     "layer_norm_gradient(): eps: expected a number": lambda: layer_norm.layer_norm_gradient(X, X, 6, eps="a"),
     "rms_norm(): eps: expected a number": lambda: rms_norm.rms_norm(X, 6, eps="a"),
     "group_norm(): eps: expected a number": lambda: group_norm.group_norm(X, 2, eps="a"),
+    "conv2d(): groups: expected an integer of at least 1, got 0": lambda: conv.conv2d(IMAGE, WEIGHT, groups=0),
+    "conv_transpose2d(): groups: expected": lambda: conv.conv_transpose2d(IMAGE, WEIGHT, groups=-1),
+    "conv2d_input(): groups: expected": lambda: conv.conv2d_input(IMAGE.shape, WEIGHT, IMAGE, groups=0),
+    "conv2d_weight(): groups: expected": lambda: conv.conv2d_weight(IMAGE, WEIGHT.shape, IMAGE, groups=0),
+    "conv2d(): stride: expected at most 2147483647": lambda: conv.conv2d(IMAGE, WEIGHT, stride=2**40, groups=2),
     "concatenate(): arrays: expected a sequence": lambda: pad.concatenate(None),
     "concatenate(): arrays[1]: expected an array": lambda: pad.concatenate([X, [1.0]]),
     "concatenate(): arrays: ": lambda: pad.concatenate([X.astype(np.uint64), X.astype(np.int64)]),
     "elementwise(): arrays: expected at least one array": lambda: elementwise.elementwise(lambda: 1),
-    "sum(): x: expected elements at multiples of their 4 bytes": lambda: reduce.sum(UNALIGNED),
 }
 
 
@@ -224,6 +227,13 @@ def test_a_mistake_names_the_function_that_was_called(message: str) -> None:
     with pytest.raises(LaunchError) as caught:
         NAMED[message]()
     assert str(caught.value).startswith(message)
+
+
+def test_the_hint_for_elements_between_places_helps() -> None:
+    x = np.zeros(13, np.uint8)[1:].view(np.float32)
+    with pytest.raises(ArgumentShapeError, match=r"hint: copy it first: x\.copy\(\)"):
+        reduce.sum(x)
+    assert reduce.sum(x.copy(), backend="numpy") == 0
 
 
 def test_statistics_that_may_not_be_written() -> None:
