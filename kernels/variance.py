@@ -134,7 +134,8 @@ def _moments(
     label = f"{name}()"
     own = dtype_of(f"{label}: x", x, DTYPES)
     stored = named_dtype(f"{label}: dtype", dtype) if dtype is not None else floating(own)
-    if stored == pk.float64 and own != pk.float64:
+    wide = pk.float64 if own.is_integer and own.bits == 64 else pk.dtypes.accumulator(stored)
+    if wide == pk.float64 and own != pk.float64:
         from .elementwise import elementwise
 
         x = elementwise(_same, x, dtype=pk.float64, backend=route["backend"], device=route["device"])
@@ -145,7 +146,6 @@ def _moments(
         dtype_of(f"{label}: where", where, (pk.bool_,))
         arrays.append(broadcast(where, shape, f"{label}: where"))
     f = folding(arrays, normal_axes(label, axis, len(shape)), out, stored, keepdims, label, **route)
-    wide = pk.dtypes.accumulator(stored)
     k0, r0, k1, r1 = (int(n) for n in f.arrays[0].shape)
     mean, means = f.twin(wide)
     if k0 * k1 == 0:
@@ -199,7 +199,7 @@ def var(
 ) -> Array:  # fmt: skip
     """``numpy.var``: floats keep their dtype, integers give float32 unless ``dtype`` says; of nothing, NaN.
 
-    One pass, in float32 (float64 for float64). Relative error: γ(min(n, 8256) + 8)·κ with κ² = 1 + mean²/variance
+    One pass, in float32 (float64 for float64 and integers of 64 bits). Relative error: γ(min(n, 8256) + 8)·κ with κ² = 1 + mean²/variance
     (Chan, Golub and LeVeque 1983), then one rounding.
     """
     return _moments(

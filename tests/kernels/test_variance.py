@@ -78,3 +78,12 @@ def test_where_and_dtypes(backend: str) -> None:
     whole = np.arange(20, dtype=np.int32)
     assert variance.var(whole, backend=backend) == np.float32(33.25)
     assert variance.var(whole, dtype="float64", backend=backend).dtype == np.float64
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_integers_of_64_bits(backend: str) -> None:
+    """Their squares overflow float32 where the variance does not, and float32 does not hold their last digits."""
+    for x in (np.array([-(2**63), 2**63 - 1] * 40), np.arange(10) + 2**40, np.array([0, 2**64 - 1] * 40, np.uint64)):
+        want = x.astype(np.float64).var()
+        got = variance.var(x, backend=backend)
+        assert got.dtype == np.float32 and abs(got - want) <= 2**-23 * want
