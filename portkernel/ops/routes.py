@@ -143,7 +143,7 @@ def supports(
         raise ArgumentDTypeError(f"supports(): dtype: {e.message}", hint=e.hint) from None
     chosen = backend or config.get().backend or reasons.default_backend()
     check_backend(chosen, "supports()")
-    profile = reasons.profile_for(chosen, device)
+    profile = reasons.profile_for(chosen, device, "supports()")
     return _supports(op, kind, chosen, profile)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import config, targets
 from ..backends import names as backend_names
-from ..errors import PortkernelError, UnknownTargetError
+from ..errors import NoDeviceError, PortkernelError, UnknownTargetError
 from ..targets import Target
 from . import driver as drivers
 from .arguments import HOST, ArrayRef, look
@@ -91,21 +91,23 @@ def default_backend() -> str:
     return driver.name
 
 
-def profile_for(backend: str, device: str | None) -> Target:
+def profile_for(backend: str, device: str | None, where: str = "") -> Target:
     """The target of ``device``: a profile's name, or part of a device's; without it the backend's device here, if any.
 
-    Raises :class:`~portkernel.errors.NoDeviceError` for a device that is neither.
+    ``where`` begins the message of the :class:`~portkernel.errors.NoDeviceError` for a device that is neither.
     """
+    hint = None
     if device is not None:
         try:
             return targets.find(device)
-        except UnknownTargetError:
-            pass
+        except UnknownTargetError as e:
+            hint = e.hint
     settings = config.get()
     try:
         driver = drivers.find(backend)
         return target_for(driver, driver.device(device, None), settings)
-    except PortkernelError:
+    except PortkernelError as e:
         if device is not None:
-            raise
+            message = f"{where}: device: expected a device of {backend} here, or a target, got {device!r}"
+            raise NoDeviceError(message, hint=hint) from e
         return targets.find(DEFAULT_TARGETS.get(backend, DEFAULT_TARGETS["opencl"]))

@@ -81,8 +81,11 @@ def test_supports_reads_the_target() -> None:
 def test_supports_refuses_unknown_names() -> None:
     with pytest.raises(UnknownBackendError):
         pk.supports("relu", backend="vulkan")
-    with pytest.raises((NoDeviceError, pk.PortkernelError)):
-        pk.supports("relu", backend="numpy", device="no such device")
+    for backend in ("numpy", "opencl", "cuda"):
+        with pytest.raises(
+            NoDeviceError, match=rf"supports\(\): device: expected a device of {backend} here, or a target"
+        ):
+            pk.supports("relu", backend=backend, device="nvidia-h10")
 
 
 # --- fallbacks ----------------------------------------------------------------------------------------------
