@@ -96,7 +96,7 @@ def profile_for(backend: str, device: str | None, where: str = "") -> Target:
 
     ``where`` begins the message of the :class:`~portkernel.errors.NoDeviceError` for a device that is neither.
     """
-    hint = None
+    hint = ""
     if device is not None:
         try:
             return targets.find(device)
