@@ -16,7 +16,7 @@ from portkernel.catalog import Case, Entry, Problem, exact, poison, rounding, sa
 from portkernel.errors import ArgumentDTypeError, ArgumentShapeError, ArgumentTypeError, DTypeError, PortkernelError
 
 from .activations import activate
-from .arrays import broadcast_shapes, dtype_of, empty, fitting, named_dtype, result, strides_of
+from .arrays import broadcast_shapes, dtype_of, empty, named_dtype, result, strides_of
 from .axes import broadcast, merged, row_major, view
 from .programs import tile_of
 
@@ -227,9 +227,11 @@ def _scalar_dtype(where: str, x: Any, common: pk.DType) -> pk.DType:
         raise ArgumentTypeError(
             f"{where}: expected an array or a scalar, got {type(x).__name__}", hint="pass numpy.asarray(x)"
         )
-    if type(x) is int and common.is_integer and not common.is_bool:
-        fitting(where, x, common)
-    return pk.dtypes.weak_dtype(x, working(common))
+    try:
+        return pk.dtypes.weak_dtype(x, working(common))
+    except DTypeError as e:
+        message = e.message.removeprefix("constant: ")
+        raise ArgumentDTypeError(f"{where}: {message}", hint="cast the arrays to a wider type with astype()") from None
 
 
 def _scalar(x: Any, dtype: pk.DType) -> Any:

@@ -27,8 +27,6 @@ def numbers(where: str, name: str, value: Any, rank: int, least: int, missing: i
         raise ArgumentError(
             f"{where}: {name}: expected an integer of at least {least}, or {rank} of them, got {value!r}"
         )
-    if max(found) > LARGEST:
-        raise ArgumentError(f"{where}: {name}: expected at most {LARGEST}, got {value!r}")
     return (*(missing,) * (3 - rank), *(int(v) for v in found))  # type: ignore[return-value]
 
 
@@ -109,6 +107,8 @@ def _window(where: str, kernel: Sequence[int], stride: Any, padding: Any, dilati
     full: Triple = (*(1,) * (3 - rank), *kernel)  # type: ignore[assignment]
     steps = numbers(where, "stride", stride, rank, 1, 1)
     spread = numbers(where, "dilation", dilation, rank, 1, 1)
+    if max(steps) > LARGEST:
+        raise ArgumentError(f"{where}: stride: expected at most {LARGEST}, got {stride!r}")
     return Window(full, steps, spread, paddings(where, padding, full, steps, spread, rank))
 
 

@@ -173,7 +173,7 @@ def test_refusals() -> None:
         functions.add(X, Y, out=np.empty((3, 5), np.float32))
     with pytest.raises(ArgumentDTypeError, match="combine"):
         functions.add(np.ones(2, np.int64), np.ones(2, np.uint64))
-    with pytest.raises(ArgumentTypeError, match="argument 1"):
+    with pytest.raises(ArgumentTypeError, match=r"add\(\): y: expected an array"):
         functions.add(X, "1")
     with pytest.raises(pk.errors.ArgumentError, match="expected 2"):
         functions.add(X)

@@ -138,7 +138,7 @@ def test_refusals_of_pad_and_gather() -> None:
         pad.pad(x, -1)
     with pytest.raises(ArgumentShapeError, match="elements along"):
         pad.pad(x[:0], 1, "edge")
-    with pytest.raises(ArgumentShapeError, match="array 1"):
+    with pytest.raises(ArgumentShapeError, match=r"arrays\[1\]"):
         pad.concatenate([x, x[:, :2]])
     with pytest.raises(ArgumentShapeError, match="axes"):
         pad.transposed_copy(x, (0, 0))

@@ -135,7 +135,7 @@ def test_switches_and_names_are_what_they_should_be(value: Any) -> None:
         with pytest.raises(ArgumentTypeError, match=r"^matmul\(\): precision: expected a name"):
             pk.ops.matmul(X, X.T, precision=value)
     if not isinstance(value, type(None)):
-        with pytest.raises(ArgumentDTypeError, match=r"^matmul\(\): expected a dtype"):
+        with pytest.raises(ArgumentDTypeError, match=r"^matmul\(\): dtype: expected a dtype"):
             pk.ops.matmul(X, X.T, dtype=value)
 
 
