@@ -125,22 +125,18 @@ def describe(values: Any, key: list[Any], arrays: list[Any], addresses: list[int
     """
     for value in values:
         kind = type(value)
-        reader = reader_of(kind)
-        if reader is not None:
+        if kind in _PLAIN:
+            key += (kind, value)
+        elif kind is float:  # 0.0 equals -0.0, and NaN nothing
+            key += (kind, value if value and value == value else value.hex())
+        elif (reader := reader_of(kind)) is not None:
             address, facts = reader(value)
-            key.append(kind)
-            key.append(facts)
+            key += (kind, facts)
             if address in addresses:
                 key.append(addresses.index(address))
             else:
                 addresses.append(address)
                 arrays.append(value)
-        elif kind in _PLAIN:
-            key.append(kind)
-            key.append(value)
-        elif kind is float:  # 0.0 equals -0.0, and NaN nothing
-            key.append(kind)
-            key.append(value if value and value == value else value.hex())
         elif kind is tuple or kind is list:
             key.append(kind)
             key.append(len(value))

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from .opencl import Handle
     from .opencl_kernel import Loaded
 
-SHORT = 200_000
-"""Nanoseconds: a launch that takes the workers longer stays with them."""
+SHORT = 1_000_000
+"""Nanoseconds: a launch that takes the workers longer stays with them. The first launches of a kind take several times what
+later ones do."""
 TRIES = 5
 """Launches by which each way is judged, by the shortest."""
 Run = Callable[[Grid, Sequence[Any], Sequence[Any]], None]

@@ -211,6 +211,7 @@ class Prepared:
             self._good(code)
 
     def set_arguments(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
+        """Tell OpenCL what differs from the launch before: it keeps the rest, and to tell it takes 1 µs an argument."""
         for step, value, owner in zip(self.steps, values, owners, strict=True):
             step(value, owner)
         if grid != self.grid:
@@ -231,9 +232,13 @@ class Prepared:
         cell = scalar_type(dtype)()
         place, size, address, set_arg = self._next(), ctypes.sizeof(cell), ctypes.byref(cell), self.set.clSetKernelArg
         pointer = self.pointer
+        last: Any = None
 
         def step(value: Any, owner: Any) -> None:
-            cell.value = value
+            nonlocal last
+            if value and value == last:  # 0.0 equals -0.0
+                return
+            cell.value = last = value
             set_arg(pointer, place, size, address)
 
         return step
@@ -247,9 +252,13 @@ class Prepared:
         elif self.handle.in_place:
             set_svm, pointer = self.set.clSetKernelArgSVMPointer, ctypes.c_void_p(self.pointer)
             self._set_long(offset_place, 0)
+            last: Any = None
 
             def step(value: Any, owner: Any) -> None:
-                set_svm(pointer, place, value)
+                nonlocal last
+                if value != last:
+                    set_svm(pointer, place, value)
+                    last = value
 
         else:
             self._set_long(offset_place, -low // ref.dtype.itemsize)

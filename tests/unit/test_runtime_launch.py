@@ -66,6 +66,26 @@ def test_scalars_keep_their_dtype(fresh):
         assert (out == 1).all()
 
 
+def test_a_launch_tells_what_differs_from_the_one_before(fresh):
+    x, outs = np.ones((1, 5), np.float32), np.zeros((2, 1, 5), np.float32)
+    for factor, place in (
+        (2.0, 0),
+        (2.0, 1),
+        (2.0, 0),
+        (3.0, 0),
+        (0.0, 0),
+        (-0.0, 0),
+        (0.0, 1),
+        (np.nan, 1),
+        (np.nan, 0),
+    ):
+        outs.fill(np.inf)
+        scale[(1, 1)](x, factor, outs[place], backend="opencl")
+        np.testing.assert_array_equal(outs[place], factor * x)
+        assert np.isinf(outs[1 - place]).all()
+        assert np.isnan(factor) or (np.signbit(outs[place]) == np.signbit(factor)).all()
+
+
 def test_arguments_by_keyword_and_position(fresh):
     x = np.arange(100, dtype=np.float32)
     for backend in ("numpy", "opencl"):
