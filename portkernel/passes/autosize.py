@@ -272,9 +272,11 @@ def _floor_power(n: int) -> int:
     return 1 << (max(1, n).bit_length() - 1)
 
 
-_FOLD_BYTES = 512
-"""Elements of 4 bytes of a folded contiguous axis that a CPU takes at once: so few that their partial results stay in
-registers (eight of 64 bytes, sixteen of 32)."""
+_FOLD_VECTORS = 8
+"""Vectors of a folded contiguous axis, of elements of 4 bytes, that a CPU takes at once: so few that their partial results stay
+in registers, with room for what an ``exp`` needs. Sixteen of 32 bytes were all registers that there are."""
+_FOLD_WHOLE = 128
+"""A folded contiguous axis of up to so many elements is one tile on a CPU."""
 _WIDE = 4096
 """Neighbours of a contiguous axis that a core keeps while it folds another one: memory that is read in its order arrives
 two to three times as fast as pieces of it, so that this counts for more than a second core (docs/benchmarks.md)."""
@@ -306,7 +308,8 @@ def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Targ
         if folds and len(order) > 1 and place == 0 and fact.role != "fold":
             limit = min(budget, _WIDE if cpu else 64)  # side by side, so that the folded axis keeps some length
         if cpu and place == 0 and fact.role == "fold":
-            side = _folded_side(fact.size, min(limit, _FOLD_BYTES // 4))
+            most = _FOLD_WHOLE if fact.size <= _FOLD_WHOLE else _FOLD_VECTORS * target.vector_bytes // 4
+            side = _folded_side(fact.size, min(limit, most))
         else:
             side = min(_ceil_power(fact.size), _floor_power(limit))
         if fact.role != "fold":

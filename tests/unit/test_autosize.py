@@ -141,6 +141,14 @@ def test_a_folded_axis_that_is_short_is_covered_at_once() -> None:
     assert found["BM"] >= 16
 
 
+@pytest.mark.parametrize("width", [32, 64])
+def test_a_folded_axis_that_is_long_is_taken_by_eight_vectors(width: int) -> None:
+    kernel = catalog.find("reduce_sum").kernel
+    shapes = {"x": (1, 1, 1000, 1 << 16), "mask": (1, 1, 1, 1), "out": (1, 1000, 1)}
+    found = sizes(kernel, shapes, targets.variant(CPU, vector_bytes=width))
+    assert found == {"BM": 1, "BN": 8 * width // 4}
+
+
 def test_convolution_finds_its_extents_behind_gathers() -> None:
     kernel = catalog.find("conv2d").kernel
     shapes = {
