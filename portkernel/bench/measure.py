@@ -1,9 +1,4 @@
-"""Interleaved timing: contestants take turns, so that what else the machine does hits all alike.
-
-A turn begins on an idle process and with runs that do not count: pools of threads that wait for work by spinning
-(OpenMP's, OpenBLAS's) would take a core from whoever comes next; threads that were asleep share a core for some
-milliseconds until the system spreads them; and each contestant's data are where they are when it is called again and again.
-"""
+"""Interleaved timing: contestants take turns (:mod:`portkernel.runtime.turns`) until their ratios are certain."""
 
 from __future__ import annotations
 
@@ -12,6 +7,7 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 
+from ..runtime.turns import turn
 from .model import Interval, Run
 
 MIN_ROUNDS = 9
@@ -21,9 +17,6 @@ CERTAIN = 0.1
 LONGER = 4
 """… for at most so many times the time that was asked for."""
 WARM_UP = 2
-TURN = 0.005
-PAUSE = 0.016
-PATIENCE = 0.4
 
 
 def interval(samples: Sequence[float]) -> Interval:
@@ -52,37 +45,12 @@ def rounds(contestants: Mapping[str, Run], seconds: float) -> dict[str, list[flo
             break
         first = done % len(names)
         for name in (*names[first:], *names[:first]):
-            taken[name].append(_turn(contestants[name]))
+            taken[name].append(turn(contestants[name]))
     return taken
 
 
 def _certain(taken: Mapping[str, Sequence[float]]) -> bool:
     return all(found.spread <= CERTAIN for found in speeds(taken, next(iter(taken))).values())
-
-
-def _turn(run: Run) -> float:
-    """The median time of runs for about ``TURN`` seconds, one at least, after as many that do not count."""
-    _rest()
-    _times(run)
-    return statistics.median(_times(run))
-
-
-def _times(run: Run) -> list[float]:
-    times: list[float] = []
-    while sum(times) < TURN:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return times
-
-
-def _rest() -> None:
-    """Wait until this process is idle: no thread of it ran for ``PAUSE`` seconds."""
-    for _ in range(round(PATIENCE / PAUSE)):
-        before = time.process_time()
-        time.sleep(PAUSE)
-        if time.process_time() - before < PAUSE / 4:
-            return
 
 
 def speeds(taken: Mapping[str, Sequence[float]], ours: str = "ours") -> dict[str, Interval]:

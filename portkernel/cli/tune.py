@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ..coverage.outputs.words import duration
 from ..errors import PortkernelError
 from ..tune import Choice, Store, stored, watching
 from ..tune.store import export as exported
+from ..tune.summary import Spread, spreads
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -34,7 +34,7 @@ def _store() -> Store:
     "names",
     default="gemm-fp32",
     show_default=True,
-    help=f"Of the bench, separated by commas: {', '.join(SUITES)}.",
+    help=f"Of the bench, separated by commas: {', '.join(SUITES)}; or all.",
 )
 @click.option("--case", "part", default="", help="Only cases whose name contains this.")
 @click.option(
@@ -50,23 +50,29 @@ def tune(context: click.Context, names: str, part: str, budget: str, device: str
     """
     if context.invoked_subcommand is not None:
         return
-    cases = [case for name in _suites(names) for case in SUITES[name].cases if part in case.label]
+    cases = [(name, case) for name in _suites(names) for case in SUITES[name].cases if part in case.label]
     if not cases:
         raise click.BadParameter(f"expected part of a case's name, got {part!r}", param_hint="--case")
     out = console()
     mode = "full" if budget == "full" else f"budget:{budget.removesuffix('s')}s"
     before = {choice.key for choice in _store().all()}
+    failures: list[str] = []
     try:
         with config.override(tune=mode), _bar(out) as bar:
+            overall = bar.add_task("cases", total=len(cases))
             task = bar.add_task("starting", total=None)
 
             def watch(kernel: str, tried: int, candidates: int) -> None:
-                bar.update(task, completed=tried, total=candidates, description=f"{case.label}: {kernel}")
+                bar.update(task, completed=tried, total=candidates, description=f"{suite} {case.label}: {kernel}")
 
             with watching(watch):
-                for case in cases:
-                    bar.update(task, description=case.label, completed=0)
-                    case.make(device).ours()
+                for suite, case in cases:
+                    bar.update(task, description=f"{suite} {case.label}", completed=0, total=None)
+                    try:
+                        case.make(device).ours()
+                    except PortkernelError as error:
+                        failures.append(f"{suite} {case.label}: {error.message}")
+                    bar.advance(overall)
     except PortkernelError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
@@ -76,10 +82,14 @@ def tune(context: click.Context, names: str, part: str, budget: str, device: str
     found = _store().all()
     _print(found, out)
     out.print(f"{len([c for c in found if c.key not in before])} new choices in {config.get().tune_dir or 'memory'}")
+    for failure in failures:
+        out.print(f"not measured: {failure}", markup=False)
+    if failures:
+        raise SystemExit(1)
 
 
 def _suites(names: str) -> list[str]:
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    chosen = list(SUITES) if names == "all" else [name.strip() for name in names.split(",") if name.strip()]
     for name in chosen:
         if name not in SUITES:
             raise click.BadParameter(f"expected a suite among {', '.join(SUITES)}, got {name!r}", param_hint="--suite")
@@ -115,16 +125,21 @@ def _print(found: list[Choice], out: Console) -> None:
             _shown(choice, 0),
             _shown(choice, choice.chosen),
             "" if gain is None else f"{gain:.2f}×",
-            f"{len(choice.trials)}{'' if choice.finished else ' so far'}",
+            f"{choice.tried}{'' if choice.finished else ' so far'}",
         )
     out.print(table)
-    gains = sorted(g for c in found if (g := c.gain) is not None)
-    if gains:
-        near = sum(g <= 1.15 for g in gains)
-        out.print(
-            f"analytic / best over {len(gains)} choices: median {statistics.median(gains):.2f}, largest {gains[-1]:.2f}; "
-            f"within 15 % in {near} of {len(gains)}"
-        )
+    _print_spreads(spreads(found), out)
+
+
+def _print_spreads(found: list[Spread], out: Console) -> None:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="analytic / best")
+    for name in ("kernel", "choices", "tried", "median", "worst", "within 15 %"):
+        table.add_column(name, justify="left" if name == "kernel" else "right")
+    for s in found:
+        cells = s.name, str(s.count), str(s.tried), f"{s.median:.2f}", f"{s.worst:.2f}", f"{s.near} of {s.count}"
+        table.add_row(*cells)
+    if found:
+        out.print(table)
 
 
 def _shown(choice: Choice, place: int) -> str:

@@ -82,6 +82,8 @@ class _Facts:
     """Whether a loop carries a tile with such a side: a fold, if not along a side of the tile."""
     dot: tuple[DType, DType] | None = None
     """Dtypes of a dot's operands and of its accumulator."""
+    others: int = 1
+    """Programs for each block of a result, along the axes of which a program stores one element: matrices, parts of a sum."""
 
 
 def probe_sizes(bounds: Mapping[str, Auto]) -> Sizes:
@@ -120,6 +122,8 @@ def _read(body: Block, facts: _Facts) -> None:
         elif isinstance(op, (Load, Store)):
             tile = op.result.tile if isinstance(op, Load) else op.value.tile
             _box(op.tensor, tile, facts)
+            if isinstance(op, Store):
+                facts.others = max(facts.others, _others(op, facts))
         else:
             if isinstance(op, (Gather, Scatter, AtomicRMW, AtomicCAS)):
                 _scattered(op.tensor, op.indices, facts)
@@ -167,6 +171,11 @@ def _box(tensor: Value, tile: Tile, facts: _Facts) -> None:
         fact.last += axis == tile.rank - 1 and tile.rank > 1
 
 
+def _others(op: Store, facts: _Facts) -> int:
+    shape = facts.dims.get(op.tensor.hint, ())
+    return math.prod(max(1, n) for n, side in zip(shape, op.value.tile.shape, strict=False) if side == 1)
+
+
 def _scattered(tensor: Value, indices: tuple[Value, ...], facts: _Facts) -> None:
     """Irregular access: the axes whose index comes from one constant alone are, together, what it runs over."""
     shape = facts.dims.get(tensor.hint, ())
@@ -209,13 +218,15 @@ def _dot_sizes(facts: _Facts, bounds: Mapping[str, Auto], target: Target) -> Siz
     if target.has("whole_grid"):
         picked = tuple(min(_ceil_power(e), _LARGE) for e in (m, n, k))
     elif target.schedule == "cpu":
-        picked = _cpu_dot(m, n, k, bound, accumulator.itemsize, target)
+        picked = _cpu_dot(m, n, k, facts.others, bound, accumulator.itemsize, target)
     else:
-        picked = _gpu_dot(m, n, k, bound, operand.itemsize, accumulator.itemsize, target)
+        picked = _gpu_dot(m, n, k, facts.others, bound, operand.itemsize, accumulator.itemsize, target)
     return {by_role[role]: size for role, size in zip(("m", "n", "k"), picked, strict=True) if role in by_role}
 
 
-def _cpu_dot(m: int, n: int, k: int, bound: dict[Role, Auto], width: int, target: Target) -> tuple[int, int, int]:
+def _cpu_dot(
+    m: int, n: int, k: int, others: int, bound: dict[Role, Auto], width: int, target: Target
+) -> tuple[int, int, int]:
     """Panels and accumulators in two thirds of the second-level cache: 128 × 384 × 128 in float32 with 1 MiB."""
     room = target.l2_bytes * 2 // 3
     best: tuple[float, int, int, int] | None = None
@@ -225,7 +236,7 @@ def _cpu_dot(m: int, n: int, k: int, bound: dict[Role, Auto], width: int, target
             fit = depth
             while fit > 16 and (rows * columns + (rows + columns) * fit) * width > room:
                 fit //= 2
-            programs = -(-m // rows) * -(-n // columns)
+            programs = others * -(-m // rows) * -(-n // columns)
             # 6 rows and 16 columns of registers; packing a panel costs the more, the fewer times it is used
             work = _padded(m, rows) * _padded(n, columns) * (1 + 10 / rows) * (1 + 24 / columns) * (1 + 8 / fit)
             cost = work * _idle(programs, target.units)
@@ -241,7 +252,7 @@ def _deep(k: int, sides: tuple[int, ...]) -> int:
 
 
 def _gpu_dot(
-    m: int, n: int, k: int, bound: dict[Role, Auto], operand: int, accumulator: int, target: Target
+    m: int, n: int, k: int, others: int, bound: dict[Role, Auto], operand: int, accumulator: int, target: Target
 ) -> tuple[int, int, int]:
     """128 × 128 × 32 where local memory and registers hold it and enough programs remain, else less."""
     room = target.local_bytes * 3 // 4 // (2 if target.has("cp_async") else 1)
@@ -252,7 +263,7 @@ def _gpu_dot(
             fits = (rows + columns) * depth * max(operand, 2) <= room
             if best is not None and not (fits and rows * columns * accumulator <= _GPU_ACCUMULATOR_BYTES):
                 continue
-            programs = -(-m // rows) * -(-n // columns)
+            programs = others * -(-m // rows) * -(-n // columns)
             work = _padded(m, rows) * _padded(n, columns) * (1 + 32 / rows + 32 / columns)
             cost = work * _idle(programs, target.units)
             if best is None or cost <= best[0]:

@@ -8,7 +8,7 @@ from typing import Any
 from .. import targets
 from ..errors import NoDeviceError
 from ..targets import Target
-from . import platforms, pocl
+from . import host, platforms, pocl
 from .opencl_wide import takes_wide_vectors
 
 _WORDS = {"cpu": "CPU", "gpu": "GPU"}
@@ -59,7 +59,7 @@ def in_place(cl: Any, device: Any) -> bool:
 
 
 def facts(cl: Any, device: Any) -> Target:
-    """The generic profile with what the device says of itself."""
+    """The generic profile with what the device says of itself, and of a CPU what the system does."""
     is_cpu = bool(device.type & cl.device_type.CPU) and not is_special(device)
     base = targets.find("opencl-cpu" if is_cpu else "opencl-gpu")
     extensions = set(device.extensions.split())
@@ -75,7 +75,7 @@ def facts(cl: Any, device: Any) -> Target:
     if is_cpu:
         widest = 4 * max(4, min(16, device.native_vector_width_float))
         width = widest if widest < _WIDE or takes_wide_vectors(device) else _SAFE
-        widths = {"vector_bytes": width, "dot_vector_bytes": width}
+        widths = {"vector_bytes": width, "dot_vector_bytes": width, **host.caches()}
     return targets.variant(
         base,
         local_bytes=int(device.local_mem_size),

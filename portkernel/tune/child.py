@@ -18,6 +18,7 @@ from ..runtime import driver as drivers
 from ..runtime.arguments import ArrayRef, tensor_type
 from ..runtime.programs import scheduled
 from ..runtime.resident import Resident, unpack
+from ..runtime.turns import in_turns
 from ..runtime.worker import serve
 
 _RUNS = 5
@@ -25,7 +26,12 @@ _SECONDS = 0.15
 _LOOK = 0.04
 _HOPELESS = 1.25
 """A candidate this many times slower than the best one after five runs and ``_LOOK`` seconds is not run again."""
+_ROUNDS = 3
 Array = np.ndarray[Any, Any]
+Args = Mapping[str, Resident]
+
+_inputs: dict[str, Resident] = {}
+"""By the file they came from, so that large ones are read once."""
 
 
 def main() -> None:
@@ -33,22 +39,39 @@ def main() -> None:
 
 
 def perform(job: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-    """Compile the candidate, check what it computes, time it.
+    """Compile a candidate, check what it computes, time it; or let several take turns that each did well alone.
 
-    Answers with its shortest run in ``seconds``, or with the ``reason`` for which it is out.
+    Answers with the ``seconds`` of each candidate (one: its shortest run; several: the medians of their turns), or with
+    the ``reason`` for which it is out.
     """
     with config.override(isolate=False, tune="off"):
-        folder = Path(job["folder"])
-        found = {facts["name"]: unpack(facts, folder) for facts in job["args"]}
-        run = _launcher(job, found)
+        candidates, args = job["candidates"], _arguments(job)
+        runs = [_launcher(job, candidate, args) for candidate in candidates]
+        if len(runs) > 1:
+            return {"seconds": in_turns(runs, job["seconds"], _ROUNDS)}, b""
+        (run,) = runs
         run()
-        wrong = _compare(job["outputs"], found, folder, job["first"])
+        wrong = _compare(candidates[0]["outputs"], args, Path(job["folder"]), job["first"])
         if wrong:
             return {"reason": wrong}, b""
-        return {"seconds": _shortest(run, job["best"])}, b""
+        return {"seconds": [_shortest(run, job["best"])]}, b""
 
 
-def _launcher(job: Mapping[str, Any], found: Mapping[str, Resident]) -> Callable[[], None]:
+def _arguments(job: Mapping[str, Any]) -> dict[str, Resident]:
+    """Copies of the launch's arguments: what a candidate writes is always new."""
+    folder, found = Path(job["folder"]), {}
+    for place in [place for place in _inputs if not place.startswith(f"{folder}/")]:
+        del _inputs[place]  # those of an earlier launch
+    written = {name for candidate in job["candidates"] for name in candidate["outputs"]}
+    for facts in job["args"]:
+        name, place = facts["name"], f"{folder}/{facts['name']}"
+        if place not in _inputs or name in written:
+            _inputs[place] = unpack(facts, folder)
+        found[name] = _inputs[place]
+    return found
+
+
+def _launcher(job: Mapping[str, Any], candidate: Mapping[str, Any], args: Args) -> Callable[[], None]:
     driver = drivers.find(job["backend"])
     device = driver.device(job["device"], None)
     target = driver.target(device)
@@ -56,17 +79,17 @@ def _launcher(job: Mapping[str, Any], found: Mapping[str, Resident]) -> Callable
         target = scheduled(target, job["schedule"])
     params = tuple(
         Value(tensor_type(r.value) if isinstance(r.value, ArrayRef) else Tile((), as_dtype(job["scalars"][name])), name)
-        for name, r in found.items()
+        for name, r in args.items()
     )
-    func = parse_func(job["ir"], Func(job["kernel"], params, Block((), (), ())), "candidate")
+    func = parse_func(candidate["ir"], Func(candidate["kernel"], params, Block((), (), ())), "candidate")
     source = backends.find(job["backend"]).emit(func, target)
-    if job["options"]:
-        source = replace(source, options=tuple(sorted({**dict(source.options), **job["options"]}.items())))
+    if candidate["options"]:
+        source = replace(source, options=tuple(sorted({**dict(source.options), **candidate["options"]}.items())))
     loaded = driver.compile(source, func, device)
-    launch = loaded.prepare([r.value for r in found.values()])
-    values: list[Any] = [r.value.ptr if isinstance(r.value, ArrayRef) else r.value for r in found.values()]
-    owners = [r.memory for r in found.values()]
-    x, y, z = job["grid"]
+    launch = loaded.prepare([r.value for r in args.values()])
+    values: list[Any] = [r.value.ptr if isinstance(r.value, ArrayRef) else r.value for r in args.values()]
+    owners = [r.memory for r in args.values()]
+    x, y, z = candidate["grid"]
     return lambda: launch((x, y, z), values, owners)
 
 
@@ -82,13 +105,13 @@ def _shortest(run: Callable[[], None], best: float | None) -> float:
     return shortest
 
 
-def _compare(outputs: list[str], found: Mapping[str, Resident], folder: Path, first: bool) -> str:
+def _compare(outputs: list[str], args: Args, folder: Path, first: bool) -> str:
     """What is wrong with the outputs beside those of the first candidate, which this writes down."""
     for name in outputs:
-        file, ref = folder / f"{name}.first.npy", found[name].value
+        file, ref = folder / f"{name}.first.npy", args[name].value
         if not isinstance(ref, ArrayRef):
             raise InternalError(f"{name}: expected an array among the outputs")
-        got = found[name].elements()
+        got = args[name].elements()
         if first:
             np.save(file, got.view(f"u{ref.dtype.itemsize}"))
             continue

@@ -8,7 +8,7 @@ from itertools import product
 
 from ..lang import Auto
 
-VERSION = 1
+VERSION = 2
 """Choices made from another space are not used."""
 _RATIOS = (1.0, 2.0, 0.5, 1.5, 0.75, 4.0, 0.25)
 _MOST = 400

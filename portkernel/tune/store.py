@@ -14,7 +14,7 @@ from ..errors import ArgumentTypeError
 from ..runtime.cache import is_private, write_whole
 
 _log = logging.getLogger("portkernel")
-FORMAT = 1
+FORMAT = 2
 _SHIPPED = Path(__file__).with_name("shipped")
 
 
@@ -23,12 +23,14 @@ class Trial:
     """A candidate and its shortest run in seconds, or the reason why it has none.
 
     ``config`` is the place of its configuration among the kernel's (0 where it has none), ``sizes`` what was open in it.
+    ``typical`` is the median of its turns beside the other finalists, if it is one.
     """
 
     config: int
     sizes: dict[str, int]
     seconds: float | None = None
     reason: str = ""
+    typical: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Choice:
     """What was measured for one kernel, class of shapes, dtypes, device and compiler. ``facts`` say which, for a reader.
 
     ``chosen`` is one of ``trials``; the first trial is the analytic choice. ``spent`` are the seconds that measuring was
-    given so far; ``finished`` says that every candidate was tried.
+    given so far; ``finished`` says that more of them would try nothing else. ``tried`` counts the trials, also where only
+    two of them are kept.
     """
 
     key: str
@@ -45,6 +48,7 @@ class Choice:
     chosen: int
     spent: float
     finished: bool
+    tried: int
 
     @property
     def best(self) -> Trial:
@@ -56,9 +60,11 @@ class Choice:
 
     @property
     def gain(self) -> float | None:
-        """The analytic choice's time divided by the best one's."""
-        first, best = self.analytic.seconds, self.best.seconds
-        return None if first is None or not best else first / best
+        """The analytic choice's time divided by the best one's, of turns side by side where there were any."""
+        first, best = self.analytic, self.best
+        if first.typical is not None and best.typical:
+            return first.typical / best.typical
+        return None if first.seconds is None or not best.seconds else first.seconds / best.seconds
 
 
 def to_json(choice: Choice) -> str:
@@ -72,7 +78,7 @@ def from_fields(fields: Mapping[str, Any]) -> Choice:
     trials = tuple(Trial(**t) for t in fields["trials"])
     choice = Choice(
         str(fields["key"]), dict(fields["facts"]), trials, int(fields["chosen"]), float(fields["spent"]),
-        bool(fields["finished"]),
+        bool(fields["finished"]), int(fields["tried"]),
     )  # fmt: skip
     if not 0 <= choice.chosen < len(trials):
         raise ValueError(f"chosen {choice.chosen} of {len(trials)} trials")
@@ -105,11 +111,12 @@ class Store:
             _log.warning("tune: %s cannot be written: %s", self.folder, e)
 
     def all(self) -> list[Choice]:
-        """Every choice of the folder, by kernel and shape."""
+        """Every choice of the folder, by kernel, shapes, dtypes and scalars."""
         files = self.folder.glob("*.json") if self.folder is not None and self._trusted() else ()
         read = [choice for file in files if (choice := _read(file)) is not None]
         found = {c.key: c for c in (*read, *self._own.values())}
-        return sorted(found.values(), key=lambda c: (c.facts.get("kernel", ""), c.facts.get("shapes", ""), c.key))
+        names = "kernel", "shapes", "dtypes", "scalars"
+        return sorted(found.values(), key=lambda c: (*(c.facts.get(name, "") for name in names), c.key))
 
     def clear(self) -> int:
         """Remove every choice of the folder; returns how many files went."""

@@ -184,3 +184,13 @@ def test_it_is_quick_and_pure() -> None:
         times.append(time.perf_counter() - start)
     assert all(a == answers[0] for a in answers)
     assert min(times) < 1e-3
+
+
+def test_cpu_dot_of_many_matrices_leaves_each_whole() -> None:
+    """Two units need no second block of a matrix where there are twelve of them."""
+    small = targets.variant(CPU, l2_bytes=1 << 19)
+    kernel = catalog.find("matmul").kernel
+    spare = dict.fromkeys(("scale", "bias", "residual"), (12, 128, 64))
+    shapes = {"a": (12, 128, 64), "b": (12, 64, 128), **spare, "out": (12, 128, 128), "alpha": (), "beta": ()}
+    assert sizes(kernel, shapes, small) == {"BM": 128, "BN": 128, "BK": 64}
+    assert matmul_sizes(128, 128, 64, small)["BM"] == 64

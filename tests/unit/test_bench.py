@@ -17,6 +17,7 @@ from portkernel.bench.model import Interval, Peaks, Result, against, geometric_m
 from portkernel.bench.run import Report
 from portkernel.bench.suites import SUITES
 from portkernel.cli import portkernel
+from portkernel.runtime import turns
 
 
 def result(ours: float, theirs: float, spread: float = 0.0) -> Result:
@@ -39,8 +40,8 @@ def test_the_interval_of_a_median_comes_from_order_statistics() -> None:
 
 def test_rounds_take_turns_and_do_not_count_the_first_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    monkeypatch.setattr(measure, "_rest", lambda: calls.append("rest"))
-    monkeypatch.setattr(measure, "TURN", 1e-9)
+    monkeypatch.setattr(turns, "_rest", lambda: calls.append("rest"))
+    monkeypatch.setattr(turns, "TURN", 1e-9)
     taken = measure.rounds({"ours": lambda: calls.append("ours"), "numpy": lambda: calls.append("numpy")}, 0.0)
     assert [len(t) for t in taken.values()] == [measure.MIN_ROUNDS] * 2
     ours, numpy = ["rest", "ours", "ours"], ["rest", "numpy", "numpy"]
@@ -54,20 +55,27 @@ def test_rounds_go_on_while_the_ratio_is_uncertain(
     clock = itertools.count(0.0, 0.001)  # a tick for each round
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     times = {"ours": itertools.cycle(ours), "numpy": itertools.repeat(1.0)}
-    monkeypatch.setattr(measure, "_turn", lambda run: next(run()))
+    monkeypatch.setattr(measure, "turn", lambda run: next(run()))
     taken = measure.rounds({name: lambda name=name: times[name] for name in times}, 0.020)  # type: ignore[misc]
     assert len(taken["ours"]) == pytest.approx(rounds, abs=1)
 
 
+def test_turns_change_their_order_and_do_not_count_the_first_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(turns, "turn", lambda run: run() or float(len(calls)))
+    assert turns.in_turns([lambda: calls.append("a"), lambda: calls.append("b")], 0.0, 3) == [6.0, 5.0]
+    assert "".join(calls) == "abab" + "ba" + "ab"
+
+
 def test_a_turn_waits_for_threads_that_spin() -> None:
-    until = time.perf_counter() + 3 * measure.PAUSE
+    until = time.perf_counter() + 3 * turns.PAUSE
 
     def spin() -> None:
         while time.perf_counter() < until:
             pass
 
     threading.Thread(target=spin).start()
-    measure._rest()
+    turns._rest()
     assert time.perf_counter() >= until
 
 
