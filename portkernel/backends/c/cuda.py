@@ -9,13 +9,7 @@ from ...ir.simt import Space
 from ...targets import Target
 from .backend import CBackend
 from .dialect import Dialect
-from .prelude.small_floats import SMALL_FLOATS
-
-
-def on_device(macro: str, body: str, piece: str) -> str:
-    """``piece`` with the chip's own ``body`` where the compiler defines ``macro``; the plain text says what it means."""
-    head, _, plain = piece.strip().partition("{")
-    return f"{head}{{\n#ifdef {macro}\n  {body}\n#else{plain.removesuffix('}')}#endif\n}}\n"
+from .prelude.small_floats import SMALL_FLOATS, on_device
 
 
 class Cuda(Dialect):

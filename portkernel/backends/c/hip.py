@@ -8,9 +8,9 @@ from typing import ClassVar
 from ...dtypes import DType
 from ...ir.simt import Space
 from .backend import CBackend
-from .cuda import Cuda, on_device
+from .cuda import Cuda
 from .hip_prelude import words
-from .prelude.small_floats import SMALL_FLOATS
+from .prelude.small_floats import SMALL_FLOATS, on_device
 
 
 class Hip(Cuda):

@@ -13,7 +13,9 @@ from .backend import CBackend
 from .dialect import Dialect
 from .expr import ADD, UNARY, Expr, call
 from .prelude import Prelude
+from .prelude.small_floats import SMALL_FLOATS, on_device
 
+_HALVES = re.compile(r"\bPK_(?:HALF_TO_FLOAT|FLOAT_TO_HALF)_\d")
 _LOOSE = re.compile(r"\bpk_(u?(?:char|short|int|long)|float|double)(\d+)\*")
 
 
@@ -61,6 +63,28 @@ def _stream(words: int) -> str:
     return _STREAM.format(n=words, last=4 * words - 1, pieces="\n".join(pieces))
 
 
+_HALF = """\
+#ifdef __F16C__
+static inline float8 pk_half_to_float(ushort8 h) {
+  float8 x;
+  __asm__("vcvtph2ps %1, %0" : "=x"(x) : "x"(h));
+  return x;
+}
+static inline ushort8 pk_float_to_half(float8 x) {
+  ushort8 h;
+  __asm__("vcvtps2ph $0, %1, %0" : "=x"(h) : "x"(x));
+  return h;
+}
+#define PK_HALF_TO_FLOAT_8(h) pk_half_to_float(h)
+#define PK_FLOAT_TO_HALF_8(x) pk_float_to_half(x)
+#define PK_HALF_TO_FLOAT_16(h) (float16)(pk_half_to_float((h).lo), pk_half_to_float((h).hi))
+#define PK_FLOAT_TO_HALF_16(x) (ushort16)(pk_float_to_half((x).lo), pk_float_to_half((x).hi))
+#endif
+"""
+"""The conversions of x86-64 where the compiler says that the CPU has them (PoCL's does). In assembly: LLVM narrows comparisons
+of what it knows to come from half, and then goes lane by lane."""
+
+
 class OpenCL(Dialect):
     name = "opencl"
     suffix = ".cl"
@@ -88,6 +112,12 @@ class OpenCL(Dialect):
     long_suffix: ClassVar[dict[str, str]] = {"i": "L", "u": "UL"}
     print_long = "l"
     reinterpret: ClassVar[dict[str, str]] = {}
+    pieces: ClassVar[dict[str, str]] = {
+        "load_f16": on_device("PK_HALF_TO_FLOAT_LANES", "return PK_HALF_TO_FLOAT_LANES(h);", SMALL_FLOATS["load_f16"]),
+        "pack_half": on_device(
+            "PK_FLOAT_TO_HALF_LANES", "return PK_FLOAT_TO_HALF_LANES(x);", SMALL_FLOATS["pack_half"]
+        ),
+    }
     compare_and_swap: ClassVar[dict[int, str]] = {32: "atomic_cmpxchg", 64: "atom_cmpxchg"}
     float_atomics = frozenset({("xchg", "float32")})
     max_lanes = 16
@@ -140,7 +170,7 @@ class OpenCL(Dialect):
         """The vector type that needs no more alignment than its elements: ``vloadN`` of PoCL 3.0 reads pairs of bytes."""
         return f"pk_{self.array_type(pointer)}{lanes}"
 
-    # Vectors are read as bits: LLVM narrows comparisons of what it knows to come from half, and then goes lane by lane.
+    # Vectors are read as bits: see _HALF.
     def read_half(self, pointer: Pointer, base: str, index: Expr, lanes: int) -> str | None:
         return f"vload_half({self._half(pointer, 'const half*', base, index)})" if lanes == 1 else None
 
@@ -160,6 +190,7 @@ class OpenCL(Dialect):
         for element, lanes in sorted(set(_LOOSE.findall(text)), key=lambda found: (found[0], int(found[1]))):
             align = f"__attribute__((aligned(sizeof({element}))))"
             lines.append(f"typedef {element}{lanes} pk_{element}{lanes} {align};")
+        lines += [_HALF] if _HALVES.search(text) else []
         lines += [_stream(words) for words in _STREAMED if f"pk_stream{words}(" in text]
         lines += [MAD] if f"{self.mad}(" in text else []
         return "".join(line + "\n" for line in lines)

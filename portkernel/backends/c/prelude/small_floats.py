@@ -5,6 +5,12 @@ and subtracting a power of two whose own spacing is the subnormal spacing rounds
 """
 
 
+def on_device(macro: str, body: str, piece: str) -> str:
+    """``piece`` with the chip's own ``body`` where the compiler defines ``macro``; the plain text says what it means."""
+    head, _, plain = piece.strip().partition("{")
+    return f"{head}{{\n#ifdef {macro}\n  {body}\n#else{plain.removesuffix('}')}#endif\n}}\n"
+
+
 def _round(name: str, dropped: int, least_normal: int, magic: str, top: str, nan: str) -> str:
     """Nearest even: ``dropped`` fraction bits go; ``top`` maps the rounded pattern ``n`` beyond the largest number."""
     half = (1 << (dropped - 1)) - 1
