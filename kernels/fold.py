@@ -11,7 +11,7 @@ from portkernel.errors import ArgumentShapeError, ArgumentTypeError
 
 from .arrays import dtype_of, empty, fitting, normal_axes, strides_of
 from .axes import Folding, broadcast, folding, view
-from .programs import part_of
+from .programs import lines_of_program, part_of
 
 Array = Any
 Axis = int | Sequence[int] | None
@@ -24,6 +24,8 @@ LONG = 64
 COLUMNS = 8
 """Few long columns in so many parts, of at least LARGE elements: a core reads whole rows in the order of memory, and the
 cores share the rows."""
+ROWS = (1024, 512)
+"""So many rows, of so many elements each, from which on a program on a CPU folds several, one after the other."""
 INTEGERS = (pk.int8, pk.int16, pk.int32, pk.int64, pk.uint8, pk.uint16, pk.uint32, pk.uint64, pk.bool_)
 FLOATS = (pk.float16, pk.bfloat16, pk.float32, pk.float64)
 DTYPES = (*FLOATS, *INTEGERS)
@@ -111,6 +113,7 @@ def fold(
     MASK: pk.constexpr[bool] = False,
     INITIAL: pk.constexpr[bool] = False,
     GROUP: pk.constexpr[int] = 1,
+    LINES: pk.constexpr[int] = 1,
     BM: pk.constexpr[int] = pk.auto(1, 4096),
     BN: pk.constexpr[int] = pk.auto(1, 4096),
 ):
@@ -119,9 +122,18 @@ def fold(
     OP is sum, prod, max or min, in ACC; MAP what happens to an element before (nonzero, abs, square, power: to
     ``scale``), FINISH to the result (mean: divided by ``scale``; sqrt; root: to ``1 / scale``). Where MASK, only
     elements where mask, of x's shape, is true count; where INITIAL, ``initial`` takes part once. GROUP elements along R0
-    are taken at once.
+    are taken at once. Grid: cdiv(K1, BM · LINES) · K0 · S.
     """
-    i, b, s = part_of(x, BM)
+    i, b, s = part_of(x, BM * LINES)
+    if LINES == 1:
+        _fold_lines(x, mask, out, initial, scale, i, b, s, OP, ACC, MAP, FINISH, MASK, INITIAL, GROUP, BM, BN)
+    else:
+        for t in range(i * LINES, pk.minimum((i + 1) * LINES, pk.cdiv(x.shape[2], BM))):
+            _fold_lines(x, mask, out, initial, scale, t, b, s, OP, ACC, MAP, FINISH, MASK, INITIAL, GROUP, BM, BN)
+
+
+def _fold_lines(x, mask, out, initial, scale, i, b, s, OP, ACC, MAP, FINISH, MASK, INITIAL, GROUP, BM, BN):
+    """Part ``s`` of BM lines of K1."""
     dtype = pk.dtypes.BY_NAME[ACC]
     tiles = pk.cdiv(x.shape[3], BN)
     turns = pk.cdiv(x.shape[1], GROUP) * tiles
@@ -184,10 +196,12 @@ def run_fold(f: Folding, op: str, acc: pk.DType, *, initial: Any = None, scale: 
             out = view(f.out, (k0, k1, 1), (*strides_of(f.out), 0))
         else:
             out = empty(x, (k0, k1, cut), acc)
-        fold[lambda meta, k0=k0, k1=k1, cut=cut: (pk.cdiv(k1, meta["BM"]) * k0 * cut,)](
+        in_rows = r0 == 1 and strides_of(x)[3] == 1 and k1 >= ROWS[0] and r1 >= ROWS[1]
+        lines = lines_of_program(x, r1, route) if in_rows else 1
+        fold[lambda meta, k0=k0, k1=k1, cut=cut, lines=lines: (pk.cdiv(k1, meta["BM"] * lines) * k0 * cut,)](
             x, mask if masked else x, out, 0 if initial is None else initial, scale,
             OP=op, ACC=acc.name, MAP=mapping, FINISH=finish if last else "none", MASK=masked,
-            INITIAL=last and initial is not None, GROUP=4 if r1 == 1 and r0 >= LONG else 1, **route,
+            INITIAL=last and initial is not None, GROUP=4 if r1 == 1 and r0 >= LONG else 1, LINES=lines, **route,
         )  # fmt: skip
         if last:
             break

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import portkernel as pk
+
+Array = Any
 
 
 def split(program, count):
@@ -41,3 +45,18 @@ def head_of(x, side):
     i, rest = split(pk.program_id(0), pk.cdiv(x.shape[2], side))
     h, b = split(rest, x.shape[1])
     return i, h, b
+
+
+_PROGRAM = 16384
+
+
+def lines_of_program(x: Array, tile: int, route: dict[str, Any]) -> int:
+    """How many blocks of ``tile`` elements a program takes, one after the other: on a CPU some 16384 elements, so that
+    starting it costs little beside its work; elsewhere one, which the threads of a group share."""
+    return 1 << max(0, (_PROGRAM // tile).bit_length() - 1) if on_cpu(x, route) else 1
+
+
+def on_cpu(x: Array, route: dict[str, Any]) -> bool:
+    """Whether a launch with ``x`` gives each program a core of its own."""
+    target = pk.target_of(x, **route)
+    return target.schedule == "cpu" and not target.has("whole_grid")

@@ -12,8 +12,8 @@ from portkernel.catalog import gamma, rounding, unit_roundoff
 from .arrays import empty, strides_of
 from .axes import Rows, folding, rows, view
 from .fold import Array, parts, place, run_fold
-from .programs import line_of, part_of
-from .softmax import WHOLE, lines_of_program, row_tile, working
+from .programs import line_of, lines_of_program, part_of
+from .softmax import WHOLE, row_tile, working
 
 
 def part(x, at, BM, BN, wide):

@@ -13,11 +13,10 @@ from portkernel.errors import ArgumentShapeError
 from .arrays import dtype_of, normal_axes, result
 from .axes import rows
 from .fold import FLOATS, INF, Array, place
-from .programs import line_of
+from .programs import line_of, lines_of_program
 
 WHOLE = 8192
 """Rows of up to this many elements are held whole: one read, one exponential for each element."""
-_PROGRAM = 16384
 
 
 def working(dtype):
@@ -140,15 +139,6 @@ def row_tile(n: int) -> tuple[int, int]:
         step = max(64, columns // 16)
         columns = pk.cdiv(n, step) * step
     return max(1, min(64, 512 // columns)), columns
-
-
-def lines_of_program(x: Array, tile: int, route: dict[str, Any]) -> int:
-    """How many blocks of ``tile`` elements a program takes, one after the other: on a CPU some 16384 elements, so that
-    starting it costs little beside its work; elsewhere one, which the threads of a group share."""
-    target = pk.target_of(x, **route)
-    if target.schedule != "cpu" or target.has("whole_grid"):
-        return 1
-    return 1 << max(0, (_PROGRAM // tile).bit_length() - 1)
 
 
 def _softmax(name: str, x: Array, axis: int, out: Array | None, log: bool, route: dict[str, Any]) -> Array:
