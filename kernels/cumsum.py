@@ -13,10 +13,12 @@ from portkernel.catalog import Case, Entry, Problem, exact, gamma, poison, round
 from .arrays import dtype_of, empty, named_dtype, normal_axes, result
 from .axes import contiguous, copy_into, lines, row_major, view
 from .fold import DTYPES, Array, combined, neutral
-from .programs import split
+from .programs import on_cpu, split
 
 CHUNK = 65536
 """Elements of a line that one program scans, if there are few lines."""
+PIECES = 4
+"""Parts of a tile's line that a core of a CPU scans without waiting for one another."""
 
 
 def accumulator(dtype):
@@ -24,11 +26,23 @@ def accumulator(dtype):
     return pk.dtypes.accumulator(dtype)
 
 
-def scanned(tile, op):
-    """The running fold of a tile along its second axis."""
+def scanned(tile, op, axis=1):
+    """The running fold of a tile along an axis."""
     if op == "sum":
-        return pk.cumsum(tile, axis=1, dtype=tile.dtype)
-    return pk.cumprod(tile, axis=1, dtype=tile.dtype) if op == "prod" else pk.cummax(tile, axis=1)
+        return pk.cumsum(tile, axis=axis, dtype=tile.dtype)
+    return pk.cumprod(tile, axis=axis, dtype=tile.dtype) if op == "prod" else pk.cummax(tile, axis=axis)
+
+
+def scanned_after(tile, carry, op, pieces, BM, BN):
+    """The running fold of a tile of BM by BN after ``carry`` (BM, 1). Each line in ``pieces``, so that additions of one do not
+    wait for those of another; then what comes before each piece."""
+    side = BN // pieces
+    if pieces == 1 or side * pieces != BN:
+        return combined(scanned(tile, op), carry, op)
+    inside = scanned(tile.reshape((BM, pieces, side)), op, axis=2)
+    ends = pk.extract(inside, (0, 0, side - 1), (BM, pieces, 1)).reshape((BM, pieces))
+    before = scanned(pk.concatenate((carry, pk.extract(ends, (0, 0), (BM, pieces - 1))), axis=1), op)
+    return combined(inside, before[:, :, None], op).reshape((BM, BN))
 
 
 @pk.kernel
@@ -40,12 +54,13 @@ def scan_lines(
     ACC: pk.constexpr[str] = "float32",
     CHUNKS: pk.constexpr[bool] = False,
     TOTALS: pk.constexpr[bool] = False,
+    PIECES: pk.constexpr[int] = 1,
     BM: pk.constexpr[int] = pk.auto(1, 64),
     BN: pk.constexpr[int] = pk.auto(32, 2048),
 ):
     """``out[a, i, j] = x[a, i, 0] + … + x[a, i, j]`` for x and out ``(K0, K1, N)``, any strides; OP: sum, prod, max.
 
-    A program scans its lines tile by tile and carries the last column on, in ACC: the order is fixed. With CHUNKS it
+    A program scans its lines tile by tile, each in so many PIECES, and carries the last column on, in ACC: the order is fixed. With CHUNKS it
     scans the 65536 elements that begin at its third index, from starts ``(K0, K1, S)`` on; with TOTALS it stores the
     fold of them alone, to out ``(K0, K1, S)``.
     """
@@ -63,7 +78,7 @@ def scan_lines(
     last = pk.minimum(first + each, count) if CHUNKS or TOTALS else count
     for k in range(first, last):
         tile = pk.load(x, (a, i, k), (1, BM, BN), pad=neutral(OP, "none", x.dtype)).reshape((BM, BN)).astype(dtype)
-        tile = combined(scanned(tile, OP), carry, OP)
+        tile = scanned_after(tile, carry, OP, PIECES, BM, BN)
         if not TOTALS:
             pk.store(out, (a, i, k), tile.astype(out.dtype).reshape((1, BM, BN)))
         carry = pk.extract(tile, (0, BN - 1), (BM, 1))
@@ -103,7 +118,7 @@ def _scan(
 def _launch(op: str, x: Array, out: Array, acc: pk.DType, route: dict[str, Any]) -> None:
     """Scan lines ``(K0, K1, N)``: whole, or in chunks whose totals are scanned first."""
     k0, k1, n = (int(k) for k in x.shape)
-    flags: dict[str, Any] = {"OP": op, "ACC": acc.name}
+    flags: dict[str, Any] = {"OP": op, "ACC": acc.name, "PIECES": PIECES if on_cpu(x, route) else 1}
     cut = pk.cdiv(n, CHUNK)
 
     def grid(meta):
