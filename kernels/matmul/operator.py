@@ -25,8 +25,8 @@ SKINNY = 16
 """Up to so many rows or columns, the other operand is read in the order in which it lies in memory."""
 LONG = 1024
 """Terms from which on a program of ``matmul_rows`` has work enough in a few rows."""
-LONG_ROWS = (4, 32)
-"""BM and BK for those: so few partial sums stay in registers, and four rows share what is read of the vector."""
+LONG_ROWS = (8, 16)
+"""BM and BK for those: so few partial sums stay in registers, and eight rows, each in the order of memory, are on their way at a time."""
 PRECISIONS = ("ieee", "tf32")
 
 

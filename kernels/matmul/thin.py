@@ -48,7 +48,7 @@ def columns_kernel(
     FUSED: pk.constexpr[Fused] = NOTHING,
     DTYPE: pk.constexpr[pk.DType | None] = None,
     SPLITS: pk.constexpr[int] = 1,
-    BK: pk.constexpr[int] = 4,
+    BK: pk.constexpr[int] = 8,
     BN: pk.constexpr[int] = pk.auto(128, 4096),
 ):  # fmt: skip
     """As ``matmul``, for a ``(…, M, K)`` with few rows and b ``(…, K, N)`` whose rows lie in order in memory.
