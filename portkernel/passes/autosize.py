@@ -227,23 +227,31 @@ def _dot_sizes(facts: _Facts, bounds: Mapping[str, Auto], target: Target) -> Siz
 def _cpu_dot(
     m: int, n: int, k: int, others: int, bound: dict[Role, Auto], width: int, target: Target
 ) -> tuple[int, int, int]:
-    """Panels and accumulators in two thirds of the second-level cache: 128 × 384 × 128 in float32 with 1 MiB."""
-    room = target.l2_bytes * 2 // 3
+    """The packed operands in the second-level cache, and programs enough to even out: 128 × 256 × 256 in float32 with 512 KiB.
+
+    The accumulators pass through it once in a step.
+    """
     best: tuple[float, int, int, int] | None = None
     depth = _deep(k, _allowed(_CPU_K, bound.get("k")))
     for rows in _allowed(_CPU_M, bound.get("m")):
         for columns in _allowed(_CPU_N, bound.get("n")):
             fit = depth
-            while fit > 16 and (rows * columns + (rows + columns) * fit) * width > room:
+            while fit > 16 and (rows + columns) * fit * width > target.l2_bytes:
                 fit //= 2
             programs = others * -(-m // rows) * -(-n // columns)
-            # 6 rows and 16 columns of registers; packing a panel costs the more, the fewer times it is used
-            work = _padded(m, rows) * _padded(n, columns) * (1 + 10 / rows) * (1 + 24 / columns) * (1 + 8 / fit)
-            cost = work * _idle(programs, target.units)
+            # 6 rows and 16 columns of registers; packing a panel costs the more, the fewer times it is used, and so does
+            # reading and writing the accumulators, the shorter a step is
+            work = _padded(m, rows) * _padded(n, columns) * (1 + 10 / rows) * (1 + 24 / columns) * (1 + 16 / fit)
+            cost = work * _idle(programs, target.units) * _late(programs, target.units)
             if best is None or cost <= best[0]:
                 best = (cost, rows, columns, fit)
     assert best is not None
     return best[1:]
+
+
+def _late(programs: int, units: int) -> float:
+    """Cores are never equally fast: the others wait for a quarter of the last program."""
+    return 1 + units / (4 * programs)
 
 
 def _deep(k: int, sides: tuple[int, ...]) -> int:

@@ -21,8 +21,9 @@ Operand = Callable[[tuple[Index, ...], int], Value]
 def panel(s: State, dtype_bytes: int, height: int, width: int) -> tuple[int, int, int]:
     """Rows, vectors and lanes of the block of accumulators that stays in registers.
 
-    16 registers hold 6 × 2 accumulators, two vectors of the right operand and one splat of the left; of 32 registers
-    8 × 2 accumulators were the fastest on the CPUs tried (docs/benchmarks.md).
+    16 registers hold 6 × 2 accumulators, two vectors of the right operand and one splat of the left, or 4 × 3, three and
+    one: in float64 the wider panel pays, as the left operand comes from the second-level cache once for each panel. Of 32
+    registers 8 × 2 accumulators were the fastest on the CPUs tried (docs/benchmarks.md).
     """
     width_bytes = s.target.dot_vector_bytes or s.target.vector_bytes
     most = 8 if width_bytes >= 64 else 6
@@ -30,6 +31,8 @@ def panel(s: State, dtype_bytes: int, height: int, width: int) -> tuple[int, int
     while lanes > 4 and width <= lanes // 2:
         lanes //= 2
     vectors = 2 if width > lanes else 1
+    if most == 6 and dtype_bytes == 8 and width > 2 * lanes:
+        most, vectors = 4, 3
     rows = min(range(1, most + 1), key=lambda r: (-(-height // r) * (r * vectors + vectors + 1), -r))
     return rows, vectors, lanes
 
