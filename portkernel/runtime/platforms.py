@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import cache
-from importlib import import_module
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +18,7 @@ from .cache import write_whole
 
 _SYSTEM_VENDORS = Path("/etc/OpenCL/vendors")
 _INTEL = "libintelocl.so"
+_INTEL_WHEEL = "intel-opencl-rt"
 
 
 def load() -> ModuleType:
@@ -96,7 +97,12 @@ def _find_intel() -> Path | None:
         found = Path(prefix) / "lib" / _INTEL
         if found.is_file():
             return found
-    return None
+    try:  # installed for one user, or into a folder on the path
+        files = metadata.files(_INTEL_WHEEL) or ()
+    except metadata.PackageNotFoundError:
+        return None
+    places = (Path(str(file.locate())).resolve() for file in files if file.name == _INTEL)
+    return next((place for place in places if place.is_file()), None)
 
 
 class _Process:
