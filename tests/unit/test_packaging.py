@@ -59,3 +59,9 @@ def test_make_alone_prints_the_targets() -> None:
     assert done.returncode == 0, done.stderr
     for target in ("run", "test", "check", "golden", "docs"):
         assert f"make {target} " in done.stdout
+
+
+def test_every_changelog_fragment_is_collected() -> None:
+    types = {kind["directory"] for kind in PROJECT["tool"]["towncrier"]["type"]}
+    fragments = [file for file in (ROOT / "changelog.d").glob("*.md") if file.name != "README.md"]
+    assert fragments and not [f.name for f in fragments if f.name.split(".")[1] not in types]
