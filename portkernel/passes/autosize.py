@@ -227,16 +227,15 @@ def _dot_sizes(facts: _Facts, bounds: Mapping[str, Auto], target: Target) -> Siz
 def _cpu_dot(
     m: int, n: int, k: int, others: int, bound: dict[Role, Auto], width: int, target: Target
 ) -> tuple[int, int, int]:
-    """The packed operands in the second-level cache, and programs enough to even out: 128 × 256 × 256 in float32 with 512 KiB.
-
-    The accumulators pass through it once in a step.
-    """
+    """Panels and accumulators in two thirds of the second-level cache, or in as much where it is smaller than a mebibyte; and
+    programs enough to even out: 96 × 384 × 256 in float32."""
+    room = max(target.l2_bytes, _LEAST_L2) * 2 // 3
     best: tuple[float, int, int, int] | None = None
     depth = _deep(k, _allowed(_CPU_K, bound.get("k")))
     for rows in _allowed(_CPU_M, bound.get("m")):
         for columns in _allowed(_CPU_N, bound.get("n")):
             fit = depth
-            while fit > 16 and (rows + columns) * fit * width > target.l2_bytes:
+            while fit > 16 and (rows * columns + (rows + columns) * fit) * width > room:
                 fit //= 2
             programs = others * -(-m // rows) * -(-n // columns)
             # 6 rows and 16 columns of registers; packing a panel costs the more, the fewer times it is used, and so does
@@ -247,6 +246,10 @@ def _cpu_dot(
                 best = (cost, rows, columns, fit)
     assert best is not None
     return best[1:]
+
+
+_LEAST_L2 = 1 << 20
+"""With 512 KiB, blocks for a mebibyte were faster than smaller ones: the accumulators pass through once in a step."""
 
 
 def _late(programs: int, units: int) -> float:
