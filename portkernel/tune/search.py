@@ -50,7 +50,8 @@ _session: ContextVar[tuple[Watch, Child] | None] = ContextVar("portkernel_tune_s
 def watching(report: Watch) -> Iterator[None]:
     """Call ``report(kernel, tried, candidates)`` for every candidate that is measured inside the ``with`` block.
 
-    One process measures all of them, where otherwise each launch starts its own.
+    One process measures all of them, where otherwise each launch starts its own. Choices that ship with the package are
+    measured too: who asks for this one machine's wants no other's.
     """
     with Child(_MODULE) as child:
         token = _session.set((report, child))
@@ -76,7 +77,7 @@ def choose(request: Request) -> Candidate | None:
     seconds = request.settings.tune_seconds
     store = stored(request.settings.tune_dir)
     key, facts = _identity(request)
-    known = store.get(key)
+    known = store.get(key) if _session.get() is None else store.own(key)
     enough = known is not None and (known.finished or (seconds is not None and known.spent >= seconds))
     if not enough and seconds != 0:
         if all(can_carry(ref) for ref in request.typed.refs.values()):

@@ -93,11 +93,16 @@ class Store:
         self._own: dict[str, Choice] = {}
 
     def get(self, key: str) -> Choice | None:
-        """The choice under ``key``; a damaged file, or one in a folder that others may write to, is none."""
+        """The choice under ``key``, that of the package where there is none of the folder."""
+        found = self.own(key)
+        return found if found is not None else shipped().get(key)
+
+    def own(self, key: str) -> Choice | None:
+        """The folder's choice under ``key``; a damaged file, or one in a folder that others may write to, is none."""
         found = self._own.get(key)
         if found is None and self.folder is not None and self._trusted():
             found = _read(self.folder / f"{key}.json")
-        return found if found is not None else shipped().get(key)
+        return found
 
     def put(self, choice: Choice) -> None:
         """Keep ``choice``, in place of an older one. A folder that cannot be written is said once, and no error."""

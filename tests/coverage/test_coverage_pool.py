@@ -110,4 +110,5 @@ def test_an_interruption_ends_a_worker_that_is_just_starting(monkeypatch: pytest
     with pytest.raises(KeyboardInterrupt):
         pool.run(interrupt)
     assert time.monotonic() - start < 20
-    assert len(started) == 2 and all(worker.process.poll() is not None for worker in started)
+    # the first thread may have been between two steps, and have started a second worker, which ended too
+    assert len(started) in (2, 3) and all(worker.process.poll() is not None for worker in started)

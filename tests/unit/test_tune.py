@@ -358,7 +358,7 @@ def test_choices_ship_by_device_and_are_found_again(tmp_path: Path, monkeypatch:
     try:
         found = Store(None).get("b")
         assert found is not None and found.best.sizes == {"B": 3} and len(found.trials) == 2 and found.tried == 7
-        assert Store(None).get("z") is None
+        assert Store(None).get("z") is None and Store(None).own("b") is None
     finally:
         store.shipped.cache_clear()
     with pytest.raises(SystemExit, match="expected a folder that portkernel tune wrote"):
