@@ -17,18 +17,19 @@ Shape = tuple[int, int, int, int]
 """K0, R0, K1 and R1."""
 
 
-def _norm(shape: Shape, *, rms: bool = False, whole: int = 0):
-    """Rows normalised over R0 and R1; ``whole``: in tiles of so many columns, each row at once."""
+def _norm(shape: Shape, *, rms: bool = False, whole: int = 0, again: bool = False):
+    """Rows normalised over R0 and R1; ``whole``: in tiles of so many columns, each row at once, or read ``again``."""
 
     def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
         k0, r0, k1, r1 = shape
+        rows = {"BM": 1, "BN": whole, "FULL": whole == r1, "AGAIN": again} if whole else {}
         x = sample(rng, shape, dtype)
         weight, bias = (np.broadcast_to(sample(rng, (1, r0, k1, 1), dtype), shape) for _ in range(2))
         inputs = (exact(x), exact(weight), np.zeros(shape) if rms else exact(bias), (1, 3), EPS, rms)
         return Problem(
             args={"x": x, "weight": weight, "bias": bias, "out": poison(shape, dtype), "eps": EPS},
             grid=lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,),
-            constants={"RMS": rms, "BIAS": not rms} | ({"BM": 1, "BN": whole, "FULL": whole == r1} if whole else {}),
+            constants={"RMS": rms, "BIAS": not rms} | rows,
             reference=lambda: {"out": reference_norm(*inputs)},
             bound=lambda: {"out": norm_bound(*inputs, dtype)},
         )
@@ -172,6 +173,8 @@ ENTRIES = (
             Case("64×768", _norm((1, 1, 64, 768), rms=True, whole=768)),
             Case("1×1", _norm((1, 1, 1, 1), rms=True, whole=1)),
             Case("2×7×33", _norm((2, 1, 7, 33), rms=True, whole=64)),
+            Case("5×128, read again", _norm((1, 1, 5, 128), rms=True, whole=128, again=True)),
+            Case("2×3×128, read again, with the mean", _norm((2, 1, 3, 128), whole=128, again=True)),
         ),
     ),
     Entry(

@@ -12,7 +12,7 @@ from portkernel.catalog import gamma, rounding, unit_roundoff
 from .arrays import empty, strides_of
 from .axes import Rows, folding, rows, view
 from .fold import Array, parts, place, run_fold
-from .programs import line_of, lines_of_program, part_of
+from .programs import line_of, lines_of_program, on_cpu, part_of
 from .softmax import WHOLE, row_tile, working
 
 
@@ -47,33 +47,38 @@ def norm_row(
     WEIGHT: pk.constexpr[bool] = True,
     BIAS: pk.constexpr[bool] = True,
     FULL: pk.constexpr[bool] = False,
+    AGAIN: pk.constexpr[bool] = False,
     LINES: pk.constexpr[int] = 1,
     BM: pk.constexpr[int] = 1,
     BN: pk.constexpr[int] = 1024,
 ):
-    """As ``norm_rows``, for rows of at most BN elements, read once: R0 is 1, R1 at most BN (with FULL, just BN).
+    """As ``norm_rows``, for rows of at most BN elements: R0 is 1, R1 at most BN (with FULL, just BN).
 
-    Grid: cdiv(K1, BM · LINES) · K0.
+    A row is read once and kept, or with AGAIN read three times: the nearest cache keeps it as well as a copy would be. Grid: cdiv(K1, BM · LINES) · K0.
     """
     i, b = line_of(x, BM * LINES)
     if LINES == 1:
-        _whole_rows(x, weight, bias, out, eps, i, b, RMS, WEIGHT, BIAS, FULL, BM, BN)
+        _whole_rows(x, weight, bias, out, eps, i, b, RMS, WEIGHT, BIAS, FULL, AGAIN, BM, BN)
     else:
         for t in range(i * LINES, pk.minimum((i + 1) * LINES, pk.cdiv(x.shape[2], BM))):
-            _whole_rows(x, weight, bias, out, eps, t, b, RMS, WEIGHT, BIAS, FULL, BM, BN)
+            _whole_rows(x, weight, bias, out, eps, t, b, RMS, WEIGHT, BIAS, FULL, AGAIN, BM, BN)
 
 
-def _whole_rows(x, weight, bias, out, eps, i, b, RMS, WEIGHT, BIAS, FULL, BM, BN):
+def _whole_rows(x, weight, bias, out, eps, i, b, RMS, WEIGHT, BIAS, FULL, AGAIN, BM, BN):
     """BM rows of at most BN elements, normalised."""
     wide = working(x.dtype)
     at = (b, 0, i, 0)
     count = pk.astype(x.shape[3], wide)
     v = part(x, at, BM, BN, wide)
     if not RMS:
-        v = v - (v.sum(axis=1) / count)[:, None]
+        mean = (v.sum(axis=1) / count)[:, None]
+        v = (part(x, at, BM, BN, wide) if AGAIN else v) - mean
         if not FULL:
             v = pk.where((pk.arange(BN) < pk.astype(x.shape[3], pk.int32))[None, :], v, 0.0)
-    y = v * (1.0 / pk.sqrt((v * v).sum(axis=1) / count + pk.astype(eps, wide)))[:, None]
+    scale = 1.0 / pk.sqrt((v * v).sum(axis=1) / count + pk.astype(eps, wide))
+    if AGAIN:
+        v = part(x, at, BM, BN, wide) if RMS else part(x, at, BM, BN, wide) - mean
+    y = v * scale[:, None]
     if WEIGHT:
         y = y * part(weight, at, BM, BN, wide)
     if BIAS:
@@ -241,7 +246,10 @@ def normalize(
         bm, bn = row_tile(n)
         lines = lines_of_program(x, bm * bn, route)
         grid = (pk.cdiv(k1, bm * lines) * k0,)
-        norm_row[grid](v, w, c, r.outputs[0], eps, FULL=n == bn, LINES=lines, BM=bm, BN=bn, **flags, **route)
+        again = n == bn and on_cpu(x, route)
+        norm_row[grid](
+            v, w, c, r.outputs[0], eps, FULL=n == bn, AGAIN=again, LINES=lines, BM=bm, BN=bn, **flags, **route
+        )
     else:
         norm_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](v, w, c, r.outputs[0], eps, **flags, **route)
     r.deliver(**route)
