@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 SHORT = 1_000_000
 """Nanoseconds: a launch that takes the workers longer stays with them. The first launches of a kind take several times what
 later ones do."""
-TRIES = 5
+TRIES = 8
 """Launches by which each way is judged, by the shortest."""
+WARM_UP = 3
+"""Launches of each way before that, which do not count: the first find neither code nor arrays in the caches."""
 Run = Callable[[Grid, Sequence[Any], Sequence[Any]], None]
 
 
@@ -40,7 +42,7 @@ class Trial:
         self._loaded, self._pooled, self._make = loaded, pooled, alone
         self._alone: Run | None = None
         self._grid: Grid | None = None
-        self._left = [TRIES, TRIES]
+        self._left = [WARM_UP + TRIES] * 2
         self._best = [math.inf, math.inf]
 
     def __call__(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
@@ -53,14 +55,15 @@ class Trial:
             return
         start = perf_counter_ns()
         run(grid, values, owners)
-        self._best[way] = min(self._best[way], perf_counter_ns() - start)
+        if self._left[way] <= TRIES:
+            self._best[way] = min(self._best[way], perf_counter_ns() - start)
         self._left[way] -= 1
         if self._left[way] == 0:
             self._judge(way)
 
     def _restart(self, grid: Grid) -> None:
         self._grid, self._alone = grid, None
-        self._left, self._best = [TRIES, TRIES], [math.inf, math.inf]
+        self._left, self._best = [WARM_UP + TRIES] * 2, [math.inf, math.inf]
 
     def _judge(self, way: int) -> None:
         if way == 0 and self._best[0] < SHORT:
