@@ -3,7 +3,7 @@
 A piece is C text over these words: ``T`` the register type of the instance, ``U`` and ``S`` the unsigned and signed
 integers of its width, ``W`` the unsigned type in which its products wrap, ``BITS`` its width; ``i8`` to ``f64`` fixed types;
 ``as_X`` reads an integer register as another signedness, ``bits_X`` a float register as an integer or back, ``to_X``
-converts; ``FN`` and ``NAME`` stand for the function's qualifiers and its name, ``SPACE`` for an address space, ``LANES`` inside a word for the width. With more
+converts; ``FN`` and ``NAME`` stand for the function's qualifiers and its name, ``mad`` for the language's multiply-add, ``SPACE`` for an address space, ``LANES`` inside a word for the width. With more
 than one lane every type becomes a vector. ``pk_name`` refers to another piece of the same width, ``pk_name__T`` to its
 instance for the same element type.
 """
@@ -31,7 +31,7 @@ SHORT: dict[str, DType] = {
     f"{d.kind}{d.bits}": d for d in BY_NAME.values() if d.is_integer or d.name in ("float32", "float64")
 }
 _WORD = re.compile(
-    r"\"[^\"]*\"|\b(?:[iuf](?:8|16|32|64)|[TUSW]|BITS|FN|NAME|SPACE|CAS|(?:bits|as|to)_\w+|pk_\w+|literal_\w+|\w+LANES\w*)\b"
+    r"\"[^\"]*\"|\b(?:[iuf](?:8|16|32|64)|[TUSW]|BITS|FN|NAME|mad|SPACE|CAS|(?:bits|as|to)_\w+|pk_\w+|literal_\w+|\w+LANES\w*)\b"
 )
 _CALL = re.compile(r"\bpk_\w+(?=\()")
 _SPLAT_LITERAL = re.compile(r"\((?:[uf]32|T|U)\)\((0x[0-9a-f]+u|\d+u|\d+\.\d+f|a|-?\d+|BITS|BITS - 1)\)")
@@ -111,7 +111,7 @@ class Prelude:
 
     def _word(self, word: str, instance: _Instance) -> str:
         d, lanes, dtype = self._dialect, instance.lanes, instance.dtype
-        fixed = {"FN": d.function, "NAME": instance.name}
+        fixed = {"FN": d.function, "NAME": instance.name, "mad": d.mad}
         if word.startswith('"'):
             return word
         if word in fixed:
