@@ -48,6 +48,8 @@ _LARGE = 4096
 # sixes or eights (the micro-kernel's), columns in whole vectors.
 _CPU_M = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _CPU_N = (1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384)
+_CPU_FAR = (192, 256), (512,)
+"""Rows and columns that are only worth it where the matrices come from memory."""
 _CPU_K = (8, 16, 32, 64, 128, 192, 256)
 _GPU_MN = (16, 32, 64, 128)
 _GPU_K = (16, 32)
@@ -228,12 +230,17 @@ def _cpu_dot(
     m: int, n: int, k: int, others: int, bound: dict[Role, Auto], width: int, target: Target
 ) -> tuple[int, int, int]:
     """Panels and accumulators in two thirds of the second-level cache, or in as much where it is smaller than a mebibyte; and
-    programs enough to even out: 96 × 384 × 256 in float32."""
+    programs enough to even out: 96 × 384 × 256 in float32. Matrices that come from memory are read the less often, the
+    larger the blocks are, which then pass through the cache: 256 × 512 × 256."""
     room = max(target.l2_bytes, _LEAST_L2) * 2 // 3
+    more_rows, more_columns = (), ()
+    if others * (m * k + k * n + m * n) * width > _FAR:
+        room *= 2
+        more_rows, more_columns = _CPU_FAR
     best: tuple[float, int, int, int] | None = None
     depth = _deep(k, _allowed(_CPU_K, bound.get("k")))
-    for rows in _allowed(_CPU_M, bound.get("m")):
-        for columns in _allowed(_CPU_N, bound.get("n")):
+    for rows in _allowed((*_CPU_M, *more_rows), bound.get("m")):
+        for columns in _allowed((*_CPU_N, *more_columns), bound.get("n")):
             fit = depth
             while fit > 16 and (rows * columns + (rows + columns) * fit) * width > room:
                 fit //= 2
@@ -248,6 +255,9 @@ def _cpu_dot(
     return best[1:]
 
 
+_FAR = 32 << 20
+"""Bytes of operands and result from which on they do not stay in the last cache. 2048³ in float32 gained 19 % on PoCL, 6 % on
+Intel's runtime."""
 _LEAST_L2 = 1 << 20
 """With 512 KiB, blocks for a mebibyte were faster than smaller ones: the accumulators pass through once in a step."""
 
