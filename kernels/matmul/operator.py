@@ -14,7 +14,7 @@ from portkernel.errors import ArgumentDTypeError, ArgumentError, ArgumentShapeEr
 from .. import arrays
 from ..activations import NAMES
 from ..arrays import Shape, View
-from ..programs import LIMIT
+from ..programs import LIMIT, on_cpu
 from .blocked import combine_kernel, matmul_kernel
 from .fused import NOTHING, Fused
 from .thin import columns_kernel, rows_kernel
@@ -26,7 +26,10 @@ SKINNY = 16
 LONG = 1024
 """Terms from which on a program of ``matmul_rows`` has work enough in a few rows."""
 LONG_ROWS = (8, 16)
-"""BM and BK for those: so few partial sums stay in registers, and eight rows, each in the order of memory, are on their way at a time."""
+"""BM and BK for those: eight rows, each in the order of memory, are on their way at a time. A CPU takes so many rows that the
+partial sums are eight vectors, which stay in registers."""
+WHOLE_ROWS = 4096
+"""A program of ``matmul_columns`` on a CPU takes rows of up to so many elements whole, and reads memory in its order."""
 PRECISIONS = ("ieee", "tf32")
 
 
@@ -243,7 +246,7 @@ def _launch_one(p: Product) -> None:
             p = p.transposed()
     (m, n), depth = p.out.shape[-2:], p.a.shape[-1]
     matrices = math.prod(p.out.shape[:-2])
-    splits = min(p.splits, max(depth, 1)) if p.splits else _splits(m, n, depth, matrices, thin)
+    splits = min(p.splits, max(depth, 1)) if p.splits else _splits(m, n, depth, matrices, thin, columns)
     axes = {
         name: ("m" if x.shape[-2] > 1 or m == 1 else "") + ("n" if x.shape[-1] > 1 or n == 1 else "")
         for name, x in p.operands.items()
@@ -259,12 +262,14 @@ def _launch_one(p: Product) -> None:
         grid, folded = _blocks(matrices * splits, m, n)
         matmul_kernel[grid](a, b, *operands, first, *numbers, PRECISION=p.precision, FOLDED=folded, **constants)
     elif columns:
+        if splits > 1 and on_cpu(a, p.options):
+            constants |= {"BN": min(WHOLE_ROWS, pk.cdiv(n, 128) * 128)}
         grid = lambda meta: (matrices * splits * pk.cdiv(n, meta["BN"]),)  # noqa: E731
         columns_kernel[grid](a, b, *operands, first, *numbers, M=m, **constants)
     else:
         grid = lambda meta: (matrices * splits * pk.cdiv(m, meta["BM"]),)  # noqa: E731
         if depth >= LONG:
-            constants |= {"BM": min(LONG_ROWS[0], pk.next_power_of_2(m)), "BK": LONG_ROWS[1]}
+            constants |= {"BM": min(_long_rows(p), pk.next_power_of_2(m)), "BK": LONG_ROWS[1]}
         rows_kernel[grid](a, p.b.swap().array(), *operands, first, *numbers, N=n, **constants)
     if splits > 1:
         rest = tuple(
@@ -281,10 +286,21 @@ def _blocks(matrices: int, m: int, n: int) -> tuple[Callable[[dict[str, int]], t
     return lambda meta: (matrices * pk.cdiv(m, meta["BM"]), pk.cdiv(n, meta["BN"])), False
 
 
-def _splits(m: int, n: int, depth: int, matrices: int, thin: bool) -> int:
+def _long_rows(p: Product) -> int:
+    """BM for long rows of a."""
+    if not on_cpu(p.a.array(), p.options):
+        return LONG_ROWS[0]
+    return max(1, 8 * pk.target_of(p.a.array(), **p.options).vector_bytes // (LONG_ROWS[1] * p.accumulator.itemsize))
+
+
+def _splits(m: int, n: int, depth: int, matrices: int, thin: bool, columns: bool) -> int:
     """Parts of the depth: enough programs for a machine of some tens of units, each with a thousand terms or more."""
+    if thin and matrices * max(m, n) < 256 and depth >= 16384:
+        return min(pk.cdiv(depth, 8192), 64)
+    if thin and columns:  # whole rows in few programs
+        return max(1, min(depth // 1024, 4 // max(1, matrices * pk.cdiv(n, WHOLE_ROWS))))
     if thin:
-        return min(pk.cdiv(depth, 8192), 64) if matrices * max(m, n) < 256 and depth >= 16384 else 1
+        return 1
     blocks = matrices * pk.cdiv(m, 64) * pk.cdiv(n, 64)
     return max(1, min(depth // 1024, 32 // blocks)) if depth >= 2048 else 1
 

@@ -48,7 +48,7 @@ _LARGE = 4096
 # sixes or eights (the micro-kernel's), columns in whole vectors.
 _CPU_M = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _CPU_N = (1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384)
-_CPU_FAR = (192, 256), (512,)
+_FAR_M, _FAR_N = (192, 256), (512,)
 """Rows and columns that are only worth it where the matrices come from memory."""
 _CPU_K = (8, 16, 32, 64, 128, 192, 256)
 _GPU_MN = (16, 32, 64, 128)
@@ -232,15 +232,12 @@ def _cpu_dot(
     """Panels and accumulators in two thirds of the second-level cache, or in as much where it is smaller than a mebibyte; and
     programs enough to even out: 96 × 384 × 256 in float32. Matrices that come from memory are read the less often, the
     larger the blocks are, which then pass through the cache: 256 × 512 × 256."""
-    room = max(target.l2_bytes, _LEAST_L2) * 2 // 3
-    more_rows, more_columns = (), ()
-    if others * (m * k + k * n + m * n) * width > _FAR:
-        room *= 2
-        more_rows, more_columns = _CPU_FAR
+    far = others * (m * k + k * n + m * n) * width > _FAR
+    room = max(target.l2_bytes, _LEAST_L2) * (4 if far else 2) // 3
     best: tuple[float, int, int, int] | None = None
     depth = _deep(k, _allowed(_CPU_K, bound.get("k")))
-    for rows in _allowed((*_CPU_M, *more_rows), bound.get("m")):
-        for columns in _allowed((*_CPU_N, *more_columns), bound.get("n")):
+    for rows in _allowed(_CPU_M + _FAR_M * far, bound.get("m")):
+        for columns in _allowed(_CPU_N + _FAR_N * far, bound.get("n")):
             fit = depth
             while fit > 16 and (rows * columns + (rows + columns) * fit) * width > room:
                 fit //= 2

@@ -216,6 +216,13 @@ def test_no_more_splits_than_terms() -> None:
     assert sum(pk.stats().launches.values()) == 2
 
 
+@pytest.mark.parametrize("shape", [(1, 2100, 300), (1, 4100, 129), (1, 1024, 5000)], ids=str)
+def test_a_vector_times_rows_is_split_by_rows(shape, route) -> None:
+    m, depth, n = shape
+    check(rand((m, depth)), rand((depth, n), seed=1), route, {"bias": rand((n,))}, "relu")
+    check(rand((depth,)), rand((depth, n), seed=1), route)
+
+
 def test_deep_products_are_split_unasked(route) -> None:
     for depth in (4096, 20000):
         pk.reset_stats()

@@ -55,11 +55,17 @@ def footprint(s: dict[str, int], width: int = 4) -> int:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8"])
 def test_cpu_dot_fits_the_cache(dtype: str) -> None:
-    found = matmul_sizes(2048, 2048, 2048, CPU, dtype)
+    found = matmul_sizes(1024, 1024, 1024, CPU, dtype)
     assert footprint(found, 8 if dtype == "float64" else 4) <= CPU.l2_bytes
     assert found["BM"] >= 48
     assert found["BN"] >= 192
     assert found["BK"] >= 128
+
+
+def test_cpu_dot_of_matrices_that_come_from_memory_takes_larger_blocks() -> None:
+    near, far = (matmul_sizes(n, n, n, CPU, "float32") for n in (1024, 4096))
+    assert far["BM"] >= near["BM"] and far["BN"] >= 2 * near["BN"] and far["BK"] == near["BK"]
+    assert far["BM"] * far["BK"] * 4 <= CPU.l2_bytes // 2  # the rows that every panel passes by stay
 
 
 def test_cpu_dot_of_the_design() -> None:
