@@ -54,7 +54,8 @@ def norm_row(
 ):
     """As ``norm_rows``, for rows of at most BN elements: R0 is 1, R1 at most BN (with FULL, just BN).
 
-    A row is read once and kept, or with AGAIN read three times: the nearest cache keeps it as well as a copy would be. Grid: cdiv(K1, BM · LINES) · K0.
+    A row is read once and kept, or with AGAIN read for each pass, where the nearest cache keeps it. Grid:
+    cdiv(K1, BM · LINES) · K0.
     """
     i, b = line_of(x, BM * LINES)
     if LINES == 1:
@@ -246,13 +247,19 @@ def normalize(
         bm, bn = row_tile(n)
         lines = lines_of_program(x, bm * bn, route)
         grid = (pk.cdiv(k1, bm * lines) * k0,)
-        again = n == bn and on_cpu(x, route)
+        again = n == bn and on_cpu(x, route) and _stays_near(v, route)
         norm_row[grid](
             v, w, c, r.outputs[0], eps, FULL=n == bn, AGAIN=again, LINES=lines, BM=bm, BN=bn, **flags, **route
         )
     else:
         norm_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](v, w, c, r.outputs[0], eps, **flags, **route)
     r.deliver(**route)
+
+
+def _stays_near(v: Array, route: dict[str, Any]) -> bool:
+    """Whether a row's elements lie side by side and take at most half of the nearest cache."""
+    near = pk.target_of(v, **route).l1_bytes // 2
+    return strides_of(v)[3] == 1 and int(v.shape[3]) * pk.dtypes.as_dtype(v.dtype).itemsize <= near
 
 
 def input_gradient(

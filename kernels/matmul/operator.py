@@ -246,7 +246,10 @@ def _launch_one(p: Product) -> None:
             p = p.transposed()
     (m, n), depth = p.out.shape[-2:], p.a.shape[-1]
     matrices = math.prod(p.out.shape[:-2])
-    splits = min(p.splits, max(depth, 1)) if p.splits else _splits(m, n, depth, matrices, thin, columns)
+    splits = min(p.splits, max(depth, 1)) if p.splits else _splits(m, n, depth, matrices, thin)
+    in_rows = thin and columns and on_cpu(p.a.array(), p.options)
+    if in_rows and not p.splits:
+        splits = max(splits, _row_parts(p, n, depth, matrices))
     axes = {
         name: ("m" if x.shape[-2] > 1 or m == 1 else "") + ("n" if x.shape[-1] > 1 or n == 1 else "")
         for name, x in p.operands.items()
@@ -262,8 +265,9 @@ def _launch_one(p: Product) -> None:
         grid, folded = _blocks(matrices * splits, m, n)
         matmul_kernel[grid](a, b, *operands, first, *numbers, PRECISION=p.precision, FOLDED=folded, **constants)
     elif columns:
-        if splits > 1 and on_cpu(a, p.options):
-            constants |= {"BN": min(WHOLE_ROWS, pk.cdiv(n, 128) * 128)}
+        if splits > 1 and in_rows:
+            blocks = pk.cdiv(_wanted(p), matrices * splits)
+            constants |= {"BN": min(WHOLE_ROWS, pk.cdiv(pk.cdiv(n, blocks), 128) * 128)}
         grid = lambda meta: (matrices * splits * pk.cdiv(n, meta["BN"]),)  # noqa: E731
         columns_kernel[grid](a, b, *operands, first, *numbers, M=m, **constants)
     else:
@@ -293,14 +297,20 @@ def _long_rows(p: Product) -> int:
     return max(1, 8 * pk.target_of(p.a.array(), **p.options).vector_bytes // (LONG_ROWS[1] * p.accumulator.itemsize))
 
 
-def _splits(m: int, n: int, depth: int, matrices: int, thin: bool, columns: bool) -> int:
+def _wanted(p: Product) -> int:
+    """Programs that keep the cores of a CPU busy."""
+    return 2 * pk.target_of(p.a.array(), **p.options).units
+
+
+def _row_parts(p: Product, n: int, depth: int, matrices: int) -> int:
+    """Parts of the depth in which a CPU adds up whole rows, each of a thousand or more."""
+    return min(depth // 1024, pk.cdiv(_wanted(p), max(1, matrices * pk.cdiv(n, WHOLE_ROWS))))
+
+
+def _splits(m: int, n: int, depth: int, matrices: int, thin: bool) -> int:
     """Parts of the depth: enough programs for a machine of some tens of units, each with a thousand terms or more."""
-    if thin and matrices * max(m, n) < 256 and depth >= 16384:
-        return min(pk.cdiv(depth, 8192), 64)
-    if thin and columns:  # whole rows in few programs
-        return max(1, min(depth // 1024, 4 // max(1, matrices * pk.cdiv(n, WHOLE_ROWS))))
     if thin:
-        return 1
+        return min(pk.cdiv(depth, 8192), 64) if matrices * max(m, n) < 256 and depth >= 16384 else 1
     blocks = matrices * pk.cdiv(m, 64) * pk.cdiv(n, 64)
     return max(1, min(depth // 1024, 32 // blocks)) if depth >= 2048 else 1
 

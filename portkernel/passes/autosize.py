@@ -220,19 +220,19 @@ def _dot_sizes(facts: _Facts, bounds: Mapping[str, Auto], target: Target) -> Siz
     if target.has("whole_grid"):
         picked = tuple(min(_ceil_power(e), _LARGE) for e in (m, n, k))
     elif target.schedule == "cpu":
-        picked = _cpu_dot(m, n, k, facts.others, bound, accumulator.itemsize, target)
+        picked = _cpu_dot(m, n, k, facts.others, bound, operand.itemsize, accumulator.itemsize, target)
     else:
         picked = _gpu_dot(m, n, k, facts.others, bound, operand.itemsize, accumulator.itemsize, target)
     return {by_role[role]: size for role, size in zip(("m", "n", "k"), picked, strict=True) if role in by_role}
 
 
 def _cpu_dot(
-    m: int, n: int, k: int, others: int, bound: dict[Role, Auto], width: int, target: Target
+    m: int, n: int, k: int, others: int, bound: dict[Role, Auto], operand: int, width: int, target: Target
 ) -> tuple[int, int, int]:
-    """Panels and accumulators in two thirds of the second-level cache, or in as much where it is smaller than a mebibyte; and
-    programs enough to even out: 96 × 384 × 256 in float32. Matrices that come from memory are read the less often, the
-    larger the blocks are, which then pass through the cache: 256 × 512 × 256."""
-    far = others * (m * k + k * n + m * n) * width > _FAR
+    """Panels and accumulators, of ``width`` bytes each, in two thirds of the second-level cache, which counts as a mebibyte at
+    least; and programs enough to even out: 96 × 384 × 256 in float32. Matrices that come from memory are read the less
+    often, the larger the blocks are, which then take four thirds and pass through the cache: 256 × 512 × 256."""
+    far = others * ((m * k + k * n) * operand + m * n * width) > _FAR
     room = max(target.l2_bytes, _LEAST_L2) * (4 if far else 2) // 3
     best: tuple[float, int, int, int] | None = None
     depth = _deep(k, _allowed(_CPU_K, bound.get("k")))
@@ -242,7 +242,7 @@ def _cpu_dot(
             while fit > 16 and (rows * columns + (rows + columns) * fit) * width > room:
                 fit //= 2
             programs = others * -(-m // rows) * -(-n // columns)
-            # 6 rows and 16 columns of registers; packing a panel costs the more, the fewer times it is used, and so does
+            # rows and columns of registers, some 6 and 16; packing a panel costs the more, the fewer times it is used, and so does
             # reading and writing the accumulators, the shorter a step is
             work = _padded(m, rows) * _padded(n, columns) * (1 + 10 / rows) * (1 + 24 / columns) * (1 + 16 / fit)
             cost = work * _idle(programs, target.units) * _late(programs, target.units)

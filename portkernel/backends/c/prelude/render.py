@@ -3,9 +3,9 @@
 A piece is C text over these words: ``T`` the register type of the instance, ``U`` and ``S`` the unsigned and signed
 integers of its width, ``W`` the unsigned type in which its products wrap, ``BITS`` its width; ``i8`` to ``f64`` fixed types;
 ``as_X`` reads an integer register as another signedness, ``bits_X`` a float register as an integer or back, ``to_X``
-converts; ``FN`` and ``NAME`` stand for the function's qualifiers and its name, ``mad`` for the language's multiply-add, ``SPACE`` for an address space, ``LANES`` inside a word for the width. With more
-than one lane every type becomes a vector. ``pk_name`` refers to another piece of the same width, ``pk_name__T`` to its
-instance for the same element type.
+converts; ``FN`` and ``NAME`` stand for the function's qualifiers and its name, ``mad`` for the language's multiply-add,
+``SPACE`` for an address space, ``LANES`` inside a word for the width. With more than one lane every type becomes a vector.
+``pk_name`` refers to another piece of the same width, ``pk_name__T`` to its instance for the same element type.
 """
 
 from __future__ import annotations
