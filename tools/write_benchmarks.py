@@ -73,6 +73,8 @@ def main(files: Sequence[str]) -> None:
     unknown = [r.place for r in reports if r.place not in NAMES]
     if not reports or unknown:
         raise SystemExit(f"expected reports of {', '.join(NAMES)}, got {', '.join(unknown) or 'none'}")
+    if not all(r.complete for r in reports):
+        raise SystemExit("expected reports of runs to the end, got one that was interrupted")
     page = PAGE.read_text(encoding="utf-8")
     for part, text in (("suites", summary(reports)), ("cases", cases(reports))):
         page = page_with(part, text, page)

@@ -15,6 +15,7 @@ from ..arrays import integer
 
 LARGEST = 2**31 - 1
 """Kernels count along an axis in 32 bits."""
+
 Triple = tuple[int, int, int]
 Pairs = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
@@ -107,8 +108,9 @@ def _window(where: str, kernel: Sequence[int], stride: Any, padding: Any, dilati
     full: Triple = (*(1,) * (3 - rank), *kernel)  # type: ignore[assignment]
     steps = numbers(where, "stride", stride, rank, 1, 1)
     spread = numbers(where, "dilation", dilation, rank, 1, 1)
-    if max(steps) > LARGEST:
-        raise ArgumentError(f"{where}: stride: expected at most {LARGEST}, got {stride!r}")
+    for name, sizes, given in (("stride", steps, stride), ("dilation", spread, dilation)):
+        if max(sizes) > LARGEST:
+            raise ArgumentError(f"{where}: {name}: expected at most {LARGEST}, got {given!r}")
     return Window(full, steps, spread, paddings(where, padding, full, steps, spread, rank))
 
 

@@ -28,6 +28,8 @@ LONG = 1024
 LONG_ROWS = (8, 16)
 """BM and BK for those: eight rows, each in the order of memory, are on their way at a time. A CPU takes so many rows that the
 partial sums are eight vectors, which stay in registers."""
+LINES = 4
+"""Blocks of so many rows in a program on a CPU, if programs enough remain: starting one costs a twentieth of four rows of 4096."""
 WHOLE_ROWS = 4096
 """A program of ``matmul_columns`` on a CPU takes rows of up to so many elements whole, and reads memory in its order."""
 PRECISIONS = ("ieee", "tf32")
@@ -271,9 +273,13 @@ def _launch_one(p: Product) -> None:
         grid = lambda meta: (matrices * splits * pk.cdiv(n, meta["BN"]),)  # noqa: E731
         columns_kernel[grid](a, b, *operands, first, *numbers, M=m, **constants)
     else:
-        grid = lambda meta: (matrices * splits * pk.cdiv(m, meta["BM"]),)  # noqa: E731
+        lines = 1
         if depth >= LONG:
-            constants |= {"BM": min(_long_rows(p), pk.next_power_of_2(m)), "BK": LONG_ROWS[1]}
+            rows = min(_long_rows(p), pk.next_power_of_2(m))
+            if on_cpu(a, p.options) and matrices * splits * m >= rows * LINES * 2 * _wanted(p):
+                lines = LINES
+            constants |= {"BM": rows, "BK": LONG_ROWS[1], "LINES": lines}
+        grid = lambda meta: (matrices * splits * pk.cdiv(m, meta["BM"] * lines),)  # noqa: E731
         rows_kernel[grid](a, p.b.swap().array(), *operands, first, *numbers, N=n, **constants)
     if splits > 1:
         rest = tuple(

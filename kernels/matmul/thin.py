@@ -16,17 +16,28 @@ def rows_kernel(
     FUSED: pk.constexpr[Fused] = NOTHING,
     DTYPE: pk.constexpr[pk.DType | None] = None,
     SPLITS: pk.constexpr[int] = 1,
+    LINES: pk.constexpr[int] = 1,
     BM: pk.constexpr[int] = pk.auto(1, 16),
     BK: pk.constexpr[int] = pk.auto(16, 256),
 ):  # fmt: skip
     """As ``matmul``, for b ``(…, N, K)`` (transposed) with few rows and a ``(…, M, K)`` whose rows lie in order in memory.
 
-    A row of a is multiplied with each row of b and summed at the end. Grid: (matrices · SPLITS · cdiv(M, BM),).
+    A row of a is multiplied with each row of b and summed at the end; LINES times BM rows by a program. Grid:
+    (matrices · SPLITS · cdiv(M, BM · LINES),).
     """
     t = pk.program_id(0)
     part, t = (t % SPLITS, t // SPLITS) if SPLITS > 1 else (0, t)
-    tall = pk.cdiv(a.shape[-2], BM)
+    tall = pk.cdiv(a.shape[-2], BM * LINES)
     batch, i = batch_of(t // tall, a, a.ndim - 2), t % tall
+    if LINES == 1:
+        _rows(a, b, scale, bias, residual, out, alpha, beta, part, batch, i, N, FUSED, DTYPE, SPLITS, BM, BK)
+    else:
+        for line in range(i * LINES, pk.minimum((i + 1) * LINES, pk.cdiv(a.shape[-2], BM))):
+            _rows(a, b, scale, bias, residual, out, alpha, beta, part, batch, line, N, FUSED, DTYPE, SPLITS, BM, BK)
+
+
+def _rows(a, b, scale, bias, residual, out, alpha, beta, part, batch, i, N, FUSED, DTYPE, SPLITS, BM, BK):
+    """BM rows of the product, or of one part of its sums."""
     steps = pk.cdiv(a.shape[-1], BK)
     share = pk.cdiv(steps, SPLITS)
     acc = pk.zeros((BM, N, BK), dot_accumulator(DTYPE or a.dtype))

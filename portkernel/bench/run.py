@@ -32,6 +32,8 @@ class Report:
     results: tuple[Result, ...] = field(default=())
     place: str = ""
     """Which implementation the device belongs to: bars are stated for each."""
+    complete: bool = True
+    """False where Ctrl-C ended the run before all cases were measured."""
 
 
 def environment(threads: int) -> dict[str, str]:
@@ -104,4 +106,5 @@ def bench(
         Peaks(facts.get("flops", {}), facts.get("bandwidth", 0.0)),
         tuple(results),
         str(facts.get("place", "")),
+        len(results) == len(jobs),
     )

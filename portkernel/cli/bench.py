@@ -56,7 +56,7 @@ def bench(
 ) -> None:
     """Time our kernels and their peers in one process, interleaved, and print how they compare.
 
-    Exits with status 1 if a case failed.
+    Exits with status 1 if a case failed, with 130 if Ctrl-C ended it early.
     """
     if context.invoked_subcommand is not None:
         return
@@ -87,6 +87,9 @@ def bench(
             picture.draw(found, SUITES, picture_file)
         except PortkernelError as error:
             raise click.ClickException(str(error)) from None
+    if not found.complete:
+        out.print("interrupted: these are the cases that were measured by then")
+        raise SystemExit(130)
     if any(r.failure for r in found.results):
         raise SystemExit(1)
 

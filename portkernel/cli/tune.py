@@ -16,7 +16,7 @@ from .. import config
 from ..bench.suites import SUITES
 from ..coverage.outputs.terminal import console
 from ..coverage.outputs.words import duration
-from ..errors import PortkernelError
+from ..errors import MissingDependencyError, PortkernelError
 from ..tune import Choice, Store, stored, watching
 from ..tune.store import export as exported
 from ..tune.summary import Spread, spreads
@@ -57,6 +57,7 @@ def tune(context: click.Context, names: str, part: str, budget: str, device: str
     mode = "full" if budget == "full" else f"budget:{budget.removesuffix('s')}s"
     before = {choice.key for choice in _store().all()}
     failures: list[str] = []
+    missing: list[str] = []
     try:
         with config.override(tune=mode), _bar(out) as bar:
             overall = bar.add_task("cases", total=len(cases))
@@ -70,8 +71,10 @@ def tune(context: click.Context, names: str, part: str, budget: str, device: str
                     bar.update(task, description=f"{suite} {case.label}", completed=0, total=None)
                     try:
                         case.make(device).ours()
+                    except MissingDependencyError as error:
+                        missing.append(f"{suite} {case.label}: {error}")
                     except PortkernelError as error:
-                        failures.append(f"{suite} {case.label}: {error.message}")
+                        failures.append(f"{suite} {case.label}: {error}")
                     bar.advance(overall)
     except PortkernelError as error:
         raise click.ClickException(str(error)) from error
@@ -82,8 +85,8 @@ def tune(context: click.Context, names: str, part: str, budget: str, device: str
     found = _store().all()
     _print(found, out)
     out.print(f"{len([c for c in found if c.key not in before])} new choices in {config.get().tune_dir or 'memory'}")
-    for failure in failures:
-        out.print(f"not measured: {failure}", markup=False)
+    for reason in missing + failures:
+        out.print(f"not measured: {reason}", markup=False)
     if failures:
         raise SystemExit(1)
 

@@ -43,11 +43,9 @@ def repair(device: Any) -> str | None:
         return None
     if "PoCL" not in device.version and "pocl" not in device.version:
         return None
-    named, name = device.version.rpartition("-")[2], _cpu_name()
-    if name == named or (named != "generic" and _SEVERAL not in device.platform.version):
-        return None
-    place = _place_of_name(record, named.encode())
-    if place is None:
+    place, named = _name_in(record, device.version)
+    name = _cpu_name()
+    if not named or name == named or (named != "generic" and _SEVERAL not in device.platform.version):
         return None
     kept = _given[record] = ctypes.create_string_buffer(name.encode())
     ctypes.c_void_p.from_address(place).value = ctypes.addressof(kept)
@@ -60,22 +58,25 @@ def build_options(device: Any) -> list[str]:
     return [f"-DPORTKERNEL_CPU={kept.value.decode()}"] if kept is not None else []
 
 
-def _place_of_name(record: int, named: bytes) -> int | None:
-    """The address of the pointer to the CPU's name, ``named``, that follows the pointer to the target triple."""
+def _name_in(record: int, version: str) -> tuple[int, str]:
+    """The address of the pointer to the CPU's name, which follows that to the target triple and ends ``version``, and the
+    name; 0 and nothing where there is none. Names have hyphens of their own: ``icelake-server``."""
     try:
         memory = os.open("/proc/self/mem", os.O_RDONLY)
     except OSError:
-        return None
+        return 0, ""
     try:
         words = struct.unpack(f"<{_RECORD_BYTES // 8}Q", os.pread(memory, _RECORD_BYTES, record))
         for i in range(1, len(words)):
-            if _text(memory, words[i]) == named and _text(memory, words[i - 1]).startswith(b"x86_64-"):
-                return record + 8 * i
+            if _text(memory, words[i - 1]).startswith(b"x86_64-"):
+                name = _text(memory, words[i]).decode("ascii", "replace")
+                if name and version.endswith(f"-{name}"):
+                    return record + 8 * i, name
     except (OSError, struct.error):
-        return None
+        pass
     finally:
         os.close(memory)
-    return None
+    return 0, ""
 
 
 def _text(memory: int, address: int) -> bytes:

@@ -33,7 +33,7 @@ _PATIENCE = 24
 """So many candidates in a row that are no better than the best one end the search."""
 _FINALISTS = 3
 _FINAL_SECONDS = 1.0
-"""For the turns of the finalists, and at most this part of a budget:"""
+"""For the turns of the finalists, of which there are three rounds at least, and at most this part of a budget:"""
 _FINAL_PART = 0.25
 _WORTH = 0.97
 """The analytic choice stays unless another one takes less than this part of its time, side by side."""
@@ -150,6 +150,7 @@ class _Search:
         """Measure for ``seconds`` (None: as long as it helps); what was measured is stored in any case."""
         begin = time.monotonic()
         trials = list(self.known.trials) if self.known is not None else []
+        before = self.known.tried - len(trials) if self.known is not None else 0
         spent = self.known.spent if self.known is not None else 0.0
         final = _FINAL_SECONDS if seconds is None else min(_FINAL_SECONDS, _FINAL_PART * seconds)
         finished, over = False, False
@@ -166,15 +167,14 @@ class _Search:
                         break
                     trials.append(self._measure(trial, args, folder, _best(trials)))
                     self._report(queue, trials)
-                finished = not over
+                finished = not over and (first.seconds is not None or trials == [first])
                 trials = self._final(trials, args, folder, final)
         finally:
             if trials:
                 total = spent + time.monotonic() - begin
                 total = max(total, seconds) if seconds is not None and over else total
-                made = Choice(
-                    self.key, self.facts, tuple(trials), _chosen(trials), round(total, 3), finished, len(trials)
-                )
+                tried = before + len(trials)
+                made = Choice(self.key, self.facts, tuple(trials), _chosen(trials), round(total, 3), finished, tried)
                 self.store.put(made)
         return made
 
@@ -252,6 +252,9 @@ class _Search:
             answer, _ = self.child.run(job, self.request.settings.compile_timeout)
         except Crashed as e:
             _log.warning("tune: %s: the finalists were not compared: the process %s", self.facts["kernel"], e.what)
+            return trials
+        if "seconds" not in answer:
+            _log.warning("tune: %s: the finalists were not compared: %s", self.facts["kernel"], answer.get("failed"))
             return trials
         typical = dict(zip(again, answer["seconds"], strict=True))
         return [replace(trial, typical=typical.get(i)) for i, trial in enumerate(trials)]

@@ -223,6 +223,12 @@ def test_a_vector_times_rows_is_split_by_rows(shape, route) -> None:
     check(rand((depth,)), rand((depth, n), seed=1), route)
 
 
+@pytest.mark.parametrize("rows", [64, 301], ids=str)
+def test_long_rows_times_a_vector_go_several_to_a_program(rows, route) -> None:
+    check(rand((rows, 1500)), rand((1500,), seed=1), route)
+    check(rand((2, rows, 1024)), rand((2, 1024, 1), seed=1), route, {"bias": rand((1,))}, "relu")
+
+
 def test_deep_products_are_split_unasked(route) -> None:
     for depth in (4096, 20000):
         pk.reset_stats()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import itertools
 import sys
 import threading
@@ -148,7 +149,10 @@ def test_an_interrupted_bench_returns_what_it_has(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(run, "_ask", ask)
     found = run.bench([SUITES["gemv"]])
-    assert [r.case for r in found.results] == ["4096×4096"] and found.place == "pocl"
+    assert [r.case for r in found.results] == ["4096×4096"] and found.place == "pocl" and not found.complete
+    monkeypatch.setattr(importlib.import_module("portkernel.cli.bench"), "measure", lambda *args, **kwargs: found)
+    ended = CliRunner().invoke(portkernel, ["bench", "--suite", "gemv"])
+    assert ended.exit_code == 130 and "interrupted" in ended.output
 
 
 def test_change_against_a_baseline() -> None:

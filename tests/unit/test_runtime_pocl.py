@@ -39,7 +39,7 @@ def a_haswell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pocl, "_cpu_name", lambda: "haswell")
 
 
-@pytest.mark.parametrize("cpu", ["generic", "znver3"])
+@pytest.mark.parametrize("cpu", ["generic", "znver3", "icelake-server", "skylake-avx512"])
 def test_a_cpu_without_built_ins_of_its_own_takes_the_name_of_one_with(cpu: str) -> None:
     device = Device(cpu)
     assert pocl.build_options(device) == []

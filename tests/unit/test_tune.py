@@ -89,6 +89,35 @@ def test_the_finalists_are_compared_in_turns(folder: Path):
     assert choice.gain == choice.analytic.typical / choice.best.typical
 
 
+def test_finalists_that_fail_leave_what_was_measured_alone(folder: Path, monkeypatch, caplog):
+    job = search._Search._job
+    monkeypatch.setattr(
+        search._Search,
+        "_job",
+        lambda s, trials, *rest: job(s, trials, *rest) | ({"args": [{}]} if len(trials) > 1 else {}),
+    )
+    x = np.arange(3000, dtype=np.float32)
+    out = np.empty_like(x)
+    with config.override(tune="full", tune_dir=folder):
+        double[grid(3000)](x, out)
+    (choice,) = Store(folder).all()
+    assert np.array_equal(out, 2 * x) and "the finalists were not compared: KeyError" in caplog.text
+    assert choice.best.seconds is not None and choice.best.typical is None
+
+
+def test_what_ships_is_measured_on_from_and_counted(folder: Path):
+    x = np.arange(3000, dtype=np.float32)
+    with config.override(tune="budget:0.01s", tune_dir=folder):
+        double[grid(3000)](x, np.empty_like(x))
+    (first,) = Store(folder).all()
+    Store(folder).put(replace(first, tried=first.tried + 5))
+    with config.override(tune="full", tune_dir=folder):
+        store._stores.clear()
+        double[grid(3000)](x, np.empty_like(x))
+    (later,) = Store(folder).all()
+    assert later.finished and later.tried == len(later.trials) + 5
+
+
 def test_the_analytic_choice_stays_unless_another_is_clearly_better():
     def chosen(*typical: float | None) -> int:
         return search._chosen([Trial(0, {"B": i}, 1.0 - i / 10, "", t) for i, t in enumerate(typical)])
