@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import portkernel as pk
+from portkernel.targets import Target
 
 Array = Any
 
@@ -58,5 +59,9 @@ def lines_of_program(x: Array, tile: int, route: dict[str, Any]) -> int:
 
 def on_cpu(x: Array, route: dict[str, Any]) -> bool:
     """Whether a launch with ``x`` gives each program a core of its own."""
-    target = pk.target_of(x, **route)
+    return has_cores(pk.target_of(x, **route))
+
+
+def has_cores(target: Target) -> bool:
+    """Whether a program runs on a core, rather than on a group of threads or all of them at once."""
     return target.schedule == "cpu" and not target.has("whole_grid")

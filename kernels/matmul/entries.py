@@ -66,15 +66,17 @@ def _product(
     return make
 
 
-def _thin(which: str, length: int, few: int, k: int, *, batch: tuple[int, ...] = (), strided: bool = False):
-    """``rows``: length × k times k × few; ``columns``: few × k times k × length."""
+def _thin(
+    which: str, length: int, few: int, k: int, *, batch: tuple[int, ...] = (), strided: bool = False, lines: int = 1
+):  # fmt: skip
+    """``rows``: length × k times k × few, ``lines`` blocks of rows to a program; ``columns``: few × k times k × length."""
 
     def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
         m, n = (length, few) if which == "rows" else (few, length)
         a, b = _operands(rng, (*batch, m, k), (*batch, k, n), dtype, "strided" if strided else "")
         matrices = int(np.prod(batch))
-        side = {"N": n} if which == "rows" else {"M": m}
         rows = which == "rows"
+        side = {"N": n, "LINES": lines} if rows else {"M": m}
         return Problem(
             args={
                 "a": a,
@@ -83,7 +85,7 @@ def _thin(which: str, length: int, few: int, k: int, *, batch: tuple[int, ...] =
                 **FACTORS,
                 "out": poison((*batch, m, n), stored(dtype)),
             },
-            grid=lambda meta: (matrices * pk.cdiv(length, meta["BM" if rows else "BN"]),),
+            grid=lambda meta: (matrices * pk.cdiv(length, meta["BM"] * lines if rows else meta["BN"]),),
             constants=side,
             reference=lambda: {"out": reference(a, b, {})},
             bound=lambda: {"out": bound(a, b, {}, dtype, stored(dtype))},
@@ -141,6 +143,7 @@ ENTRIES = (
             Case("512×1×1024", _thin("rows", 512, 1, 1024)),
             Case("1×1×1", _thin("rows", 1, 1, 1)),
             Case("5 of 33×3×129, strided", _thin("rows", 33, 3, 129, batch=(5,), strided=True)),
+            Case("2 of 101×1×100, several blocks", _thin("rows", 101, 1, 100, batch=(2,), lines=3)),
         ),
     ),
     Entry(

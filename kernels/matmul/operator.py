@@ -14,7 +14,8 @@ from portkernel.errors import ArgumentDTypeError, ArgumentError, ArgumentShapeEr
 from .. import arrays
 from ..activations import NAMES
 from ..arrays import Shape, View
-from ..programs import LIMIT, on_cpu
+from ..programs import LIMIT
+from . import sizes
 from .blocked import combine_kernel, matmul_kernel
 from .fused import NOTHING, Fused
 from .thin import columns_kernel, rows_kernel
@@ -23,15 +24,6 @@ THIN = 1
 """Up to so many rows or columns, a product is computed as so many matrix-vector products."""
 SKINNY = 16
 """Up to so many rows or columns, the other operand is read in the order in which it lies in memory."""
-LONG = 1024
-"""Terms from which on a program of ``matmul_rows`` has work enough in a few rows."""
-LONG_ROWS = (8, 16)
-"""BM and BK for those: eight rows, each in the order of memory, are on their way at a time. A CPU takes so many rows that the
-partial sums are eight vectors, which stay in registers."""
-LINES = 4
-"""Blocks of so many rows in a program on a CPU, if programs enough remain: starting one costs a twentieth of four rows of 4096."""
-WHOLE_ROWS = 4096
-"""A program of ``matmul_columns`` on a CPU takes rows of up to so many elements whole, and reads memory in its order."""
 PRECISIONS = ("ieee", "tf32")
 
 
@@ -248,16 +240,16 @@ def _launch_one(p: Product) -> None:
             p = p.transposed()
     (m, n), depth = p.out.shape[-2:], p.a.shape[-1]
     matrices = math.prod(p.out.shape[:-2])
-    splits = min(p.splits, max(depth, 1)) if p.splits else _splits(m, n, depth, matrices, thin)
-    in_rows = thin and columns and on_cpu(p.a.array(), p.options)
-    if in_rows and not p.splits:
-        splits = max(splits, _row_parts(p, n, depth, matrices))
+    a, b, out = p.a.array(), p.b.array(), p.out.array()
+    target = pk.target_of(a, **p.options)
+    splits = min(p.splits, max(depth, 1)) if p.splits else sizes.parts(m, n, depth, matrices, thin)
+    if thin and columns and not p.splits:
+        splits = max(splits, sizes.row_parts(target, n, depth, matrices))
     axes = {
         name: ("m" if x.shape[-2] > 1 or m == 1 else "") + ("n" if x.shape[-1] > 1 or n == 1 else "")
         for name, x in p.operands.items()
     }
     fused = replace(p.fused, **axes) if axes else p.fused
-    a, b, out = p.a.array(), p.b.array(), p.out.array()
     rest = tuple(p.operands[name].array() if name in p.operands else a for name in ("scale", "bias", "residual"))
     first, stage = (out, fused) if splits == 1 else (_workspace(p, splits), NOTHING)
     constants: dict[str, Any] = {"FUSED": stage, "DTYPE": p.dtype, "SPLITS": splits, **p.options}
@@ -267,19 +259,12 @@ def _launch_one(p: Product) -> None:
         grid, folded = _blocks(matrices * splits, m, n)
         matmul_kernel[grid](a, b, *operands, first, *numbers, PRECISION=p.precision, FOLDED=folded, **constants)
     elif columns:
-        if splits > 1 and in_rows:
-            blocks = pk.cdiv(_wanted(p), matrices * splits)
-            constants |= {"BN": min(WHOLE_ROWS, pk.cdiv(pk.cdiv(n, blocks), 128) * 128)}
+        constants |= sizes.columns(target, n, matrices * splits) if splits > 1 else {}
         grid = lambda meta: (matrices * splits * pk.cdiv(n, meta["BN"]),)  # noqa: E731
         columns_kernel[grid](a, b, *operands, first, *numbers, M=m, **constants)
     else:
-        lines = 1
-        if depth >= LONG:
-            rows = min(_long_rows(p), pk.next_power_of_2(m))
-            if on_cpu(a, p.options) and matrices * splits * m >= rows * LINES * 2 * _wanted(p):
-                lines = LINES
-            constants |= {"BM": rows, "BK": LONG_ROWS[1], "LINES": lines}
-        grid = lambda meta: (matrices * splits * pk.cdiv(m, meta["BM"] * lines),)  # noqa: E731
+        constants |= sizes.rows(target, m, depth, matrices * splits, p.accumulator.itemsize)
+        grid = lambda meta: (matrices * splits * pk.cdiv(m, meta["BM"] * meta["LINES"]),)  # noqa: E731
         rows_kernel[grid](a, p.b.swap().array(), *operands, first, *numbers, N=n, **constants)
     if splits > 1:
         rest = tuple(
@@ -294,31 +279,6 @@ def _blocks(matrices: int, m: int, n: int) -> tuple[Callable[[dict[str, int]], t
     if n > LIMIT:
         return lambda meta: (matrices * pk.cdiv(m, meta["BM"]) * pk.cdiv(n, meta["BN"]),), True
     return lambda meta: (matrices * pk.cdiv(m, meta["BM"]), pk.cdiv(n, meta["BN"])), False
-
-
-def _long_rows(p: Product) -> int:
-    """BM for long rows of a."""
-    if not on_cpu(p.a.array(), p.options):
-        return LONG_ROWS[0]
-    return max(1, 8 * pk.target_of(p.a.array(), **p.options).vector_bytes // (LONG_ROWS[1] * p.accumulator.itemsize))
-
-
-def _wanted(p: Product) -> int:
-    """Programs that keep the cores of a CPU busy."""
-    return 2 * pk.target_of(p.a.array(), **p.options).units
-
-
-def _row_parts(p: Product, n: int, depth: int, matrices: int) -> int:
-    """Parts of the depth in which a CPU adds up whole rows, each of a thousand or more."""
-    return min(depth // 1024, pk.cdiv(_wanted(p), max(1, matrices * pk.cdiv(n, WHOLE_ROWS))))
-
-
-def _splits(m: int, n: int, depth: int, matrices: int, thin: bool) -> int:
-    """Parts of the depth: enough programs for a machine of some tens of units, each with a thousand terms or more."""
-    if thin:
-        return min(pk.cdiv(depth, 8192), 64) if matrices * max(m, n) < 256 and depth >= 16384 else 1
-    blocks = matrices * pk.cdiv(m, 64) * pk.cdiv(n, 64)
-    return max(1, min(depth // 1024, 32 // blocks)) if depth >= 2048 else 1
 
 
 def _workspace(p: Product, splits: int) -> Any:

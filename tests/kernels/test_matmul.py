@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import portkernel as pk
-from portkernel import catalog, errors
+from portkernel import catalog, errors, targets
 
 catalog.package()
 from portkernel.kernels import activations  # noqa: E402  # after the library has been found
-from portkernel.kernels.matmul import grouped_matmul, matmul, matmul_list  # noqa: E402
+from portkernel.kernels.matmul import grouped_matmul, matmul, matmul_list, sizes  # noqa: E402
 from portkernel.kernels.matmul.reference import bound, reference  # noqa: E402
 
 ROUTES = ("numpy", "opencl")
@@ -221,6 +221,32 @@ def test_a_vector_times_rows_is_split_by_rows(shape, route) -> None:
     m, depth, n = shape
     check(rand((m, depth)), rand((depth, n), seed=1), route, {"bias": rand((n,))}, "relu")
     check(rand((depth,)), rand((depth, n), seed=1), route)
+
+
+@pytest.mark.parametrize("units", [1, 2, 16, 64])
+def test_a_cpu_of_any_size_has_programs_enough_for_a_vector(units: int) -> None:
+    cpu = targets.variant(targets.find("opencl-cpu"), units=units)
+    for n, depth, matrices in ((4096, 4096, 1), (300, 1024, 3), (9000, 70000, 1)):
+        splits = max(1, sizes.row_parts(cpu, n, depth, matrices))
+        found = sizes.columns(cpu, n, matrices * splits)["BN"]
+        programs = matrices * splits * pk.cdiv(n, found)
+        assert splits <= depth // 1024 and found <= sizes.WHOLE_ROWS
+        assert programs >= min(2 * units, matrices * splits * pk.cdiv(n, 256))
+        rows = sizes.rows(cpu, n, depth, matrices, 4)
+        assert rows["LINES"] == 1 or matrices * n >= 4 * units * rows["BM"] * rows["LINES"]
+
+
+def test_an_accelerator_keeps_the_sizes_of_the_model() -> None:
+    gpu = targets.find("nvidia-h100")
+    assert sizes.row_parts(gpu, 4096, 4096, 1) == 1 and sizes.columns(gpu, 4096, 4) == {}
+    assert sizes.rows(gpu, 4096, 4096, 1, 4) == {"BM": 8, "BK": 16, "LINES": 1}
+
+
+@pytest.mark.parametrize("shape", [(0, 1, 2048, 300), (2, 1, 0, 300), (2, 1, 2048, 0), (0, 300, 2048, 1)], ids=str)
+@pytest.mark.parametrize("splits", [None, 2])
+def test_empty_products_with_a_vector(shape, splits, route) -> None:
+    batch, m, depth, n = shape
+    check(rand((batch, m, depth)), rand((batch, depth, n)), route, splits=splits)
 
 
 @pytest.mark.parametrize("rows", [64, 301], ids=str)
