@@ -197,6 +197,7 @@ def _case(which: str, m: int, n: int, layout: str = ""):
     def make(dtype: pk.DType, rng: np.random.Generator) -> Problem:
         x = _array(rng, m, n, dtype, layout)
         acc = pk.dtypes.accumulator(dtype) if which == "sum" else dtype
+        lines = 4 if layout == "several blocks" else 1
         out = dtype if dtype.is_float else acc
         k0, _, k1, _ = x.shape
 
@@ -220,8 +221,8 @@ def _case(which: str, m: int, n: int, layout: str = ""):
                 "initial": 0,
                 "scale": 1,
             },
-            grid=lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,),
-            constants={"OP": which, "ACC": acc.name},
+            grid=lambda meta: (pk.cdiv(k1, meta["BM"] * lines) * k0,),
+            constants={"OP": which, "ACC": acc.name, "LINES": lines},
             reference=reference,
             bound=bound,
         )
@@ -238,6 +239,7 @@ def _entry(which: str) -> Entry:
         (31, 100, "strided"),
         (9, 7, "outer and inner"),
         (9, 130, "special"),
+        (1030, 120, "several blocks"),
     )
     cases = tuple(
         Case(f"{m}×{n}" + (f", {layout}" if layout else ""), _case(which, m, n, layout)) for m, n, layout in sizes
