@@ -12,7 +12,7 @@ from portkernel.catalog import gamma, rounding, unit_roundoff
 from .arrays import empty, strides_of
 from .axes import Rows, folding, rows, view
 from .fold import Array, parts, place, run_fold
-from .programs import line_of, lines_of_program, on_cpu, part_of
+from .programs import has_cores, line_of, lines_of_program, part_of
 from .softmax import WHOLE, row_tile, working
 
 
@@ -73,12 +73,16 @@ def _whole_rows(x, weight, bias, out, eps, i, b, RMS, WEIGHT, BIAS, FULL, AGAIN,
     v = part(x, at, BM, BN, wide)
     if not RMS:
         mean = (v.sum(axis=1) / count)[:, None]
-        v = (part(x, at, BM, BN, wide) if AGAIN else v) - mean
+        if AGAIN:
+            v = part(x, at, BM, BN, wide)
+        v = v - mean
         if not FULL:
             v = pk.where((pk.arange(BN) < pk.astype(x.shape[3], pk.int32))[None, :], v, 0.0)
     scale = 1.0 / pk.sqrt((v * v).sum(axis=1) / count + pk.astype(eps, wide))
     if AGAIN:
-        v = part(x, at, BM, BN, wide) if RMS else part(x, at, BM, BN, wide) - mean
+        v = part(x, at, BM, BN, wide)
+        if not RMS:
+            v = v - mean
     y = v * scale[:, None]
     if WEIGHT:
         y = y * part(weight, at, BM, BN, wide)
@@ -247,19 +251,19 @@ def normalize(
         bm, bn = row_tile(n)
         lines = lines_of_program(x, bm * bn, route)
         grid = (pk.cdiv(k1, bm * lines) * k0,)
-        again = n == bn and on_cpu(x, route) and _stays_near(v, route)
-        norm_row[grid](
-            v, w, c, r.outputs[0], eps, FULL=n == bn, AGAIN=again, LINES=lines, BM=bm, BN=bn, **flags, **route
-        )
+        full = n == bn
+        again = full and _stays_near(v, route)
+        norm_row[grid](v, w, c, r.outputs[0], eps, FULL=full, AGAIN=again, LINES=lines, BM=bm, BN=bn, **flags, **route)
     else:
         norm_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](v, w, c, r.outputs[0], eps, **flags, **route)
     r.deliver(**route)
 
 
 def _stays_near(v: Array, route: dict[str, Any]) -> bool:
-    """Whether a row's elements lie side by side and take at most half of the nearest cache."""
-    near = pk.target_of(v, **route).l1_bytes // 2
-    return strides_of(v)[3] == 1 and int(v.shape[3]) * pk.dtypes.as_dtype(v.dtype).itemsize <= near
+    """Whether a core reads rows whose elements lie side by side and take at most half of its nearest cache."""
+    target = pk.target_of(v, **route)
+    size = int(v.shape[3]) * pk.dtypes.as_dtype(v.dtype).itemsize
+    return has_cores(target) and strides_of(v)[3] == 1 and 2 * size <= target.l1_bytes
 
 
 def input_gradient(
