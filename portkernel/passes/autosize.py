@@ -46,8 +46,8 @@ _LARGE = 4096
 
 # Sides that are worth having. Few, so that problems of many shapes share few compiled kernels. On a CPU, rows come in
 # sixes or eights (the micro-kernel's), columns in whole vectors.
-_CPU_M = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-_CPU_N = (1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384)
+_CPU_M: tuple[int, ...] = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+_CPU_N: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 192, 256, 384)
 _FAR_M, _FAR_N = (192, 256), (512,)
 """Rows and columns that are only worth it where the matrices come from memory."""
 _CPU_K = (8, 16, 32, 64, 128, 192, 256)
@@ -232,17 +232,19 @@ def _cpu_dot(
     """Panels and accumulators, of ``width`` bytes each, in two thirds of the second-level cache, which counts as a mebibyte at
     least; and programs enough to even out: 96 × 384 × 256 in float32. Matrices that come from memory are read the less
     often, the larger the blocks are, which then take four thirds and pass through the cache: 256 × 512 × 256."""
-    far = others * ((m * k + k * n) * operand + m * n * width) > _FAR
-    room = max(target.l2_bytes, _LEAST_L2) * (4 if far else 2) // 3
+    room = max(target.l2_bytes, _LEAST_L2) * 2 // 3
+    all_rows, all_columns = _CPU_M, _CPU_N
+    if others * ((m * k + k * n) * operand + m * n * width) > _FAR:
+        room, all_rows, all_columns = 2 * room, all_rows + _FAR_M, all_columns + _FAR_N
     best: tuple[float, int, int, int] | None = None
     depth = _deep(k, _allowed(_CPU_K, bound.get("k")))
-    for rows in _allowed(_CPU_M + _FAR_M * far, bound.get("m")):
-        for columns in _allowed(_CPU_N + _FAR_N * far, bound.get("n")):
+    for rows in _allowed(all_rows, bound.get("m")):
+        for columns in _allowed(all_columns, bound.get("n")):
             fit = depth
             while fit > 16 and (rows * columns + (rows + columns) * fit) * width > room:
                 fit //= 2
             programs = others * -(-m // rows) * -(-n // columns)
-            # rows and columns of registers, some 6 and 16; packing a panel costs the more, the fewer times it is used, and so does
+            # some 6 rows and 16 columns of registers; packing a panel costs the more, the fewer times it is used, and so does
             # reading and writing the accumulators, the shorter a step is
             work = _padded(m, rows) * _padded(n, columns) * (1 + 10 / rows) * (1 + 24 / columns) * (1 + 16 / fit)
             cost = work * _idle(programs, target.units) * _late(programs, target.units)
@@ -253,8 +255,8 @@ def _cpu_dot(
 
 
 _FAR = 32 << 20
-"""Bytes of operands and result from which on they do not stay in the last cache. 2048³ in float32 gained 19 % on PoCL, 6 % on
-Intel's runtime."""
+"""Bytes of operands and result, parts of a sum counted as matrices of their own, from which on they do not stay in the last
+cache (docs/benchmarks.md)."""
 _LEAST_L2 = 1 << 20
 """With 512 KiB, blocks for a mebibyte were faster than smaller ones: the accumulators pass through once in a step."""
 
