@@ -40,10 +40,7 @@ class Trial:
     def __init__(self, loaded: Loaded, pooled: Run, alone: Callable[[Loaded], Run]) -> None:
         """``alone`` gives a launch like ``pooled`` of a program on the calling thread."""
         self._loaded, self._pooled, self._make = loaded, pooled, alone
-        self._alone: Run | None = None
-        self._grid: Grid | None = None
-        self._left = [WARM_UP + TRIES] * 2
-        self._best = [math.inf, math.inf]
+        self._restart(None)
 
     def __call__(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
         if grid != self._grid:
@@ -61,8 +58,9 @@ class Trial:
         if self._left[way] == 0:
             self._judge(way)
 
-    def _restart(self, grid: Grid) -> None:
-        self._grid, self._alone = grid, None
+    def _restart(self, grid: Grid | None) -> None:
+        self._grid = grid
+        self._alone: Run | None = None
         self._left, self._best = [WARM_UP + TRIES] * 2, [math.inf, math.inf]
 
     def _judge(self, way: int) -> None:
