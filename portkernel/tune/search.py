@@ -150,7 +150,7 @@ class _Search:
         """Measure for ``seconds`` (None: as long as it helps); what was measured is stored in any case."""
         begin = time.monotonic()
         trials = list(self.known.trials) if self.known is not None else []
-        before = self.known.tried - len(trials) if self.known is not None else 0
+        dropped = self.known.tried - len(trials) if self.known is not None else 0  # what ships keeps two trials
         spent = self.known.spent if self.known is not None else 0.0
         final = _FINAL_SECONDS if seconds is None else min(_FINAL_SECONDS, _FINAL_PART * seconds)
         finished, over = False, False
@@ -173,7 +173,7 @@ class _Search:
             if trials:
                 total = spent + time.monotonic() - begin
                 total = max(total, seconds) if seconds is not None and over else total
-                tried = before + len(trials)
+                tried = dropped + len(trials)
                 made = Choice(self.key, self.facts, tuple(trials), _chosen(trials), round(total, 3), finished, tried)
                 self.store.put(made)
         return made
@@ -251,8 +251,7 @@ class _Search:
         try:
             answer, _ = self.child.run(job, self.request.settings.compile_timeout)
         except Crashed as e:
-            _log.warning("tune: %s: the finalists were not compared: the process %s", self.facts["kernel"], e.what)
-            return trials
+            answer = {"failed": f"the process {e.what}"}
         if "seconds" not in answer:
             _log.warning("tune: %s: the finalists were not compared: %s", self.facts["kernel"], answer.get("failed"))
             return trials

@@ -105,6 +105,19 @@ def test_finalists_that_fail_leave_what_was_measured_alone(folder: Path, monkeyp
     assert choice.best.seconds is not None and choice.best.typical is None
 
 
+def test_a_first_measurement_that_fails_does_not_end_a_search_that_went_further(folder: Path, monkeypatch):
+    x = np.arange(3000, dtype=np.float32)
+    with config.override(tune="budget:0.01s", tune_dir=folder):
+        double[grid(3000)](x, np.empty_like(x))
+    (known,) = Store(folder).all()
+    monkeypatch.setattr(search._Search, "_measure", lambda s, trial, *rest, **more: replace(trial, reason="it broke"))
+    with config.override(tune="full", tune_dir=folder):
+        store._stores.clear()
+        double[grid(3000)](x, np.empty_like(x))
+    (later,) = Store(folder).all()
+    assert not later.finished and later.trials == known.trials
+
+
 def test_what_ships_is_measured_on_from_and_counted(folder: Path):
     x = np.arange(3000, dtype=np.float32)
     with config.override(tune="budget:0.01s", tune_dir=folder):
