@@ -215,6 +215,9 @@ NAMED: dict[str, Callable[[], object]] = {
     "conv2d_input(): groups: expected": lambda: conv.conv2d_input(IMAGE.shape, WEIGHT, IMAGE, groups=0),
     "conv2d_weight(): groups: expected": lambda: conv.conv2d_weight(IMAGE, WEIGHT.shape, IMAGE, groups=0),
     "conv2d(): stride: expected at most 2147483647": lambda: conv.conv2d(IMAGE, WEIGHT, stride=2**40, groups=2),
+    "conv2d(): dilation: expected at most 2147483647": lambda: conv.conv2d(
+        IMAGE, WEIGHT[..., :1, :1], dilation=2**40, groups=2
+    ),
     "concatenate(): arrays: expected a sequence": lambda: pad.concatenate(None),
     "concatenate(): arrays[1]: expected an array": lambda: pad.concatenate([X, [1.0]]),
     "concatenate(): arrays: ": lambda: pad.concatenate([X.astype(np.uint64), X.astype(np.int64)]),
