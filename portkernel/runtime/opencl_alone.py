@@ -46,7 +46,7 @@ class Trial:
         if grid != self._grid:
             self._restart(grid)
         alone = self._alone
-        run, way = (self._pooled, 0) if alone is None else (alone, 1)
+        run, way = (self._pooled, 0) if alone is None or _turn.locked() else (alone, 1)
         if self._left[way] <= 0:
             run(grid, values, owners)
             return
@@ -55,7 +55,7 @@ class Trial:
         if self._left[way] <= TRIES:
             self._best[way] = min(self._best[way], perf_counter_ns() - start)
         self._left[way] -= 1
-        if self._left[way] == 0:
+        if self._left[way] <= 0:  # below 0 where two threads came here
             self._judge(way)
 
     def _restart(self, grid: Grid | None) -> None:
@@ -72,6 +72,14 @@ class Trial:
 
 
 _lock = threading.Lock()
+_turn = threading.Lock()
+
+
+def lock_for(handle: Handle) -> threading.Lock:
+    """What a launch holds from its first argument until OpenCL has it: a lock of its own, and on the device without workers,
+    where that is until it has run, one for all. PoCL deadlocks where two threads are there: one runs what the other has
+    queued, and each waits for a lock of the other's. Who finds it held goes to the workers."""
+    return _turn if pocl.is_alone(handle.device) else threading.Lock()
 
 
 def is_pooled(handle: Handle) -> bool:

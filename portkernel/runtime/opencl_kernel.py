@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -17,7 +16,7 @@ from ..errors import CompilerError, InternalError, ResourceError
 from ..ir import Tensor
 from .arguments import ArrayRef, host_bytes
 from .driver import Grid, Launch, Value, raise_assertion
-from .opencl_alone import Trial, is_pooled
+from .opencl_alone import Trial, is_pooled, lock_for
 from .platforms import check_process
 from .statistics import COUNTERS
 
@@ -99,7 +98,7 @@ class Prepared:
         self.handle = loaded.handle
         self.pointer = self._create()
         self.queue = ctypes.c_void_p(self.handle.queue.int_ptr)
-        self.lock = threading.Lock()
+        self.lock = lock_for(self.handle)
         self.after: list[tuple[Any, Any]] = []
         """Buffers of this launch, which live until its end, each with the host memory that it goes back to, if any."""
         self.on_device = any(isinstance(a, ArrayRef) and a.buffer is not None for a in args)
@@ -180,7 +179,8 @@ class Prepared:
 
         def start() -> None:
             check_process()
-            code = run(*call)
+            with own.lock:
+                code = run(*call)
             if code:
                 own._good(code)
 

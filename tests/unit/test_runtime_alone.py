@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -112,3 +114,38 @@ def test_results_are_the_same_either_way(no_limit, monkeypatch):
     assert made[0] is not None
     assert pocl.is_alone(made[0].handle.device)
     assert all(np.array_equal(results[0], r) for r in results)
+
+
+THREADS_ON_BASIC = """
+import threading
+import numpy as np
+import portkernel as pk
+
+@pk.kernel
+def add(x, out, C: pk.constexpr[int], B: pk.constexpr[int] = 256):
+    i = pk.program_id(0)
+    pk.store(out, (i,), pk.load(x, (i,), (B,)) + C)
+
+def run(c):
+    x = np.arange(1 << 18, dtype=np.float32)
+    out = np.empty_like(x)
+    for _ in range(100):
+        out.fill(np.nan)
+        add[(1024,)](x, out, C=c, backend="opencl", device="basic")
+        assert (out == x + c).all()
+    done.append(c)
+
+done = []
+threads = [threading.Thread(target=run, args=(c % 4,)) for c in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()
+assert sorted(done) == [0, 0, 1, 1, 2, 2, 3, 3], done
+"""
+
+
+def test_threads_do_not_wait_for_each_other_for_ever(tmp_path):
+    """Two of them in PoCL's device without workers at once: each would wait for a lock of the other's."""
+    pocl_devices()
+    path = tmp_path / "threads.py"
+    path.write_text(THREADS_ON_BASIC)
+    subprocess.run([sys.executable, path], timeout=60, check=True)
