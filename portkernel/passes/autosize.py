@@ -361,10 +361,10 @@ def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Targ
 
 
 def _folded_side(size: int, most: int) -> int:
-    """A short axis whole, in steps of 64 so that few kernels serve many lengths; a long one in equal tiles, nearly."""
+    """A short axis whole, in steps so that few kernels serve many lengths; a long one in equal tiles, nearly."""
     tiles = -(-size // most)
-    step = 64 if size > 64 else 16
-    return max(16, min(most, _padded(-(-size // tiles), step)))
+    step = 64 if size > 64 else 16 if size > 8 else 8
+    return max(8, min(most, _padded(-(-size // tiles), step)))
 
 
 def _least(place: int, target: Target) -> int:
