@@ -197,7 +197,7 @@ def run_fold(f: Folding, op: str, acc: pk.DType, *, initial: Any = None, scale: 
         else:
             out = empty(x, (k0, k1, cut), acc)
         in_rows = r0 == 1 and strides_of(x)[3] == 1 and k1 >= ROWS[0] and r1 >= ROWS[1]
-        lines = lines_of_program(x, r1, route) if in_rows else 1
+        lines = lines_of_program(x, r1, k0 * k1 * cut, route) if in_rows else 1
         fold[lambda meta, k0=k0, k1=k1, cut=cut, lines=lines: (pk.cdiv(k1, meta["BM"] * lines) * k0 * cut,)](
             x, mask if masked else x, out, 0 if initial is None else initial, scale,
             OP=op, ACC=acc.name, MAP=mapping, FINISH=finish if last else "none", MASK=masked,

@@ -51,10 +51,13 @@ def head_of(x, side):
 _PROGRAM = 16384
 
 
-def lines_of_program(x: Array, tile: int, route: dict[str, Any]) -> int:
-    """How many blocks of ``tile`` elements a program takes, one after the other: on a CPU some 16384 elements, so that
-    starting it costs little beside its work; elsewhere one, which the threads of a group share."""
-    return 1 << max(0, (_PROGRAM // tile).bit_length() - 1) if on_cpu(x, route) else 1
+def lines_of_program(x: Array, tile: int, blocks: int, route: dict[str, Any]) -> int:
+    """How many of ``blocks`` of ``tile`` elements a program takes, one after the other: on a CPU some 16384 elements, so that
+    starting it costs little beside its work, but no core goes without; elsewhere one, which the threads of a group share."""
+    target = pk.target_of(x, **route)
+    if not has_cores(target):
+        return 1
+    return 1 << max(0, min(_PROGRAM // tile, blocks // target.units).bit_length() - 1)
 
 
 def on_cpu(x: Array, route: dict[str, Any]) -> bool:

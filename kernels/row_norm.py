@@ -249,7 +249,7 @@ def normalize(
     n = int(v.shape[3])
     if v.shape[1] == 1 and n <= WHOLE and (n > 1 or k1 == 1):
         bm, bn = row_tile(n)
-        lines = lines_of_program(x, bm * bn, route)
+        lines = lines_of_program(x, bm * bn, pk.cdiv(k1, bm) * k0, route)
         grid = (pk.cdiv(k1, bm * lines) * k0,)
         full = n == bn
         again = full and _stays_near(v, route)

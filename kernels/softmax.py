@@ -153,7 +153,7 @@ def _softmax(name: str, x: Array, axis: int, out: Array | None, log: bool, route
     n = int(v.shape[3])
     if v.shape[1] == 1 and n <= WHOLE and (v.shape[3] == 1 or _along(v)):
         bm, bn = row_tile(n)
-        lines = lines_of_program(x, bm * bn, route)
+        lines = lines_of_program(x, bm * bn, pk.cdiv(k1, bm) * k0, route)
         softmax_row[(pk.cdiv(k1, bm * lines) * k0,)](v, o, LOG=log, LINES=lines, BM=bm, BN=bn, **route)
     else:
         softmax_rows[lambda meta: (pk.cdiv(k1, meta["BM"]) * k0,)](v, o, LOG=log, **route)
