@@ -44,7 +44,8 @@ class Source:
     ``lines`` maps a line of the text (from 1) to the kernel line it came from. ``asserts`` lists the messages of
     device assertions: code ``i + 1`` in the status word stands for entry ``i``. ``emulated`` names the dtypes whose
     arithmetic is done in a wider type. ``local_bytes`` of local memory are asked for at the launch; ``group_bytes`` are
-    all that a group takes, those that are declared included; None where the compiler of the text decides.
+    all that a group takes, those that are declared included; None where the compiler of the text decides. Arrays of
+    ``private_bytes`` are each thread's own: on its stack, where it is a thread of the host.
     """
 
     text: str
@@ -60,6 +61,7 @@ class Source:
     options: tuple[tuple[str, object], ...] = field(default=())
     suffix: str = ".txt"
     group_bytes: int | None = None
+    private_bytes: int = 0
 
     def loc_of(self, line: int) -> Loc | None:
         """The kernel line that the emitted ``line`` came from: the nearest mapped line at or above it."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .fingerprint import Reads
 
 Types = Mapping[str, Tensor | Tile]
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +37,24 @@ class Kept:
     entry: str
     threads: int
     local_bytes: int
+    private_bytes: int
     asserts: tuple[tuple[str, Loc], ...]
 
     def source(self, backend: str, types: Types, target: Target) -> Source:
         """What the text would be with, without the text."""
         params = tuple(Param(name, types[name]) for name in self.names)
-        return Source("", self.entry, backend, target, params, self.threads, self.local_bytes, asserts=self.asserts)
+        return Source(
+            "", self.entry, backend, target, params, self.threads, self.local_bytes, asserts=self.asserts,
+            private_bytes=self.private_bytes,
+        )  # fmt: skip
 
 
 def kept_of(binary: str, sizes: dict[str, int], names: tuple[str, ...], source: Source, writes: frozenset[str]) -> Kept:
     """What to keep of a kernel that was just compiled."""
     return Kept(
-        binary, sizes, names, tuple(sorted(writes)), source.entry, source.threads, source.local_bytes, source.asserts
-    )
+        binary, sizes, names, tuple(sorted(writes)), source.entry, source.threads, source.local_bytes, source.private_bytes,
+        source.asserts,
+    )  # fmt: skip
 
 
 def key_for(fn: FunctionType, *facts: object) -> tuple[str, Reads] | None:

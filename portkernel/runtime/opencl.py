@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import config
@@ -13,7 +13,7 @@ from ..backends import Source
 from ..errors import NoDeviceError
 from ..ir import Func
 from ..targets import Target
-from . import platforms
+from . import platforms, pocl
 from .arguments import HOST, ArrayRef
 from .compilation import begin, key_for, obtain
 from .driver import Binary, Device
@@ -26,12 +26,16 @@ from .specialize import outputs
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """What a :class:`Device` of this driver holds. ``in_place``: kernels take the host's own addresses."""
+    """What a :class:`Device` of this driver holds.
+
+    ``in_place``: kernels take the host's own addresses. ``alone``: they run on the thread that launches them.
+    """
 
     device: Any
     context: Any
     queue: Any
     in_place: bool
+    alone: bool = False
     schedule: str | None = None
 
 
@@ -69,9 +73,10 @@ class Driver:
             if handle is None:
                 context = self.cl.Context([device]) if queue is None else queue.context
                 made = self.cl.CommandQueue(context) if queue is None else queue
-                handle = self._handles[key] = Handle(device, context, made, in_place(self.cl, device))
+                handle = Handle(device, context, made, in_place(self.cl, device), pocl.is_alone(device))
+                self._handles[key] = handle
         if schedule:
-            handle = Handle(handle.device, handle.context, handle.queue, handle.in_place, schedule)
+            handle = replace(handle, schedule=schedule)
         memory = (
             f"opencl:{queue.context.int_ptr}:{queue.int_ptr}"
             if queue is not None

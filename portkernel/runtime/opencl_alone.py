@@ -1,8 +1,10 @@
-"""Short launches on the calling thread, where PoCL has a device for that.
+"""Short launches on the calling thread, where a driver for CPUs offers that.
 
-Handing a launch to PoCL's workers and being woken when they are done takes 20 to 50 µs; its device ``basic`` runs it on the
-thread that asks, after 3 to 5 µs. What two cores need 10 µs for is then done sooner by one. Which it is, is found by
-timing both: the first launches of a kind go one way and then the other. The program is the same, and so are the results.
+Handing a launch to a driver's workers and being woken when they are done takes 15 to 50 µs. PoCL's device ``basic`` runs it on
+the thread that asks, after 3 to 5 µs, and so does a queue of Intel's runtime that is made for it (the extension
+cl_intel_exec_by_local_thread, version 2), after 6. What two cores need 10 µs for is then done sooner by one. Which it is, is
+found by timing both: the first launches of a kind go one way and then the other. The program is the same, and so are the
+results.
 """
 
 from __future__ import annotations
@@ -17,36 +19,40 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 from .. import config
-from . import cache, platforms, pocl
+from . import cache, platforms, pocl, stack
 from .driver import Grid
 
 if TYPE_CHECKING:
     from .opencl import Handle
     from .opencl_kernel import Loaded
 
-SHORT = 1_000_000
-"""Nanoseconds: a launch that takes the workers longer stays with them. The first launches of a kind take several times what
-later ones do."""
+SHORT = {"pocl": 1_000_000, "intel": 40_000}
+"""Nanoseconds: a launch that takes the workers longer stays with them. PoCL's are woken for every launch; Intel's wait for the
+next one awake, so that there is little to gain, and much to lose where the trial is wrong."""
 TRIES = 8
 """Launches by which each way is judged, by the shortest."""
+_LOCAL = "cl_intel_exec_by_local_thread"
+_LOCAL_QUEUE = (1 << 31) | (1 << 0)
+"""CL_QUEUE_THREAD_LOCAL_EXEC_ENABLE_INTEL, and out of order: in order, threads would wait for each other's launches."""
 WARM_UP = 3
 """Launches of each way before that, which do not count: the first find neither code nor arrays in the caches."""
 Run = Callable[[Grid, Sequence[Any], Sequence[Any]], None]
 
 
 class Trial:
-    """Where launches of one kind run: with PoCL's workers at first, then alone, at last where they took less time."""
+    """Where launches of one kind run: with the workers at first, then alone, at last where they took less time."""
 
-    def __init__(self, loaded: Loaded, pooled: Run, alone: Callable[[Loaded], Run]) -> None:
-        """``alone`` gives a launch like ``pooled`` of a program on the calling thread."""
-        self._loaded, self._pooled, self._make = loaded, pooled, alone
+    def __init__(self, loaded: Loaded, pooled: Run, alone: Callable[[Loaded], Run], short: int) -> None:
+        """``alone`` gives a launch like ``pooled`` of a program on the calling thread; ``short``: see :func:`short_on`."""
+        self._loaded, self._pooled, self._make, self._short = loaded, pooled, alone, short
+        self._stack = loaded.source.private_bytes
         self._restart(None)
 
     def __call__(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
         if grid != self._grid:
             self._restart(grid)
         alone = self._alone
-        run, way = (self._pooled, 0) if alone is None or _turn.locked() else (alone, 1)
+        run, way = (self._pooled, 0) if alone is None or _turn.locked() or not stack.holds(self._stack) else (alone, 1)
         if self._left[way] <= 0:
             run(grid, values, owners)
             return
@@ -64,7 +70,7 @@ class Trial:
         self._left, self._best = [WARM_UP + TRIES] * 2, [math.inf, math.inf]
 
     def _judge(self, way: int) -> None:
-        if way == 0 and self._best[0] < SHORT:
+        if way == 0 and self._best[0] < self._short:
             program = on_calling_thread(self._loaded)
             self._alone = None if program is None else self._make(program)
         elif way == 1 and self._best[1] >= self._best[0]:
@@ -82,9 +88,23 @@ def lock_for(handle: Handle) -> threading.Lock:
     return _turn if pocl.is_alone(handle.device) else threading.Lock()
 
 
-def is_pooled(handle: Handle) -> bool:
-    """Whether launches on the device are handed to PoCL's workers while a device beside it would run them at once."""
-    return _twin(handle.device.int_ptr) is not None
+def short_on(handle: Handle) -> int:
+    """Nanoseconds that a launch may take the device's workers for the calling thread to be tried; 0 where it cannot run any."""
+    if handle.alone:
+        return 0
+    if _takes_callers(handle.device):
+        return SHORT["intel"]
+    return SHORT["pocl"] if _twin(handle.device.int_ptr) is not None else 0
+
+
+def _takes_callers(device: Any) -> bool:
+    """Whether the device has queues whose launches run on the thread that asks for them."""
+    return _LOCAL in device.extensions.split()
+
+
+@functools.cache
+def _local_queue(context: Any) -> Any:
+    return platforms.load().CommandQueue(context, properties=_LOCAL_QUEUE)
 
 
 @functools.cache
@@ -119,19 +139,28 @@ def _mark(cl: Any, device: Any, context: Any) -> bytes:
 
 
 def on_calling_thread(loaded: Loaded) -> Loaded | None:
-    """The program of ``loaded`` on the device that runs launches on the calling thread; None where it does not take it."""
+    """The program of ``loaded`` where launches run on the calling thread; None where it is not taken there."""
     cl, handle = loaded.cl, loaded.handle
     with _lock:
         if loaded.alone is None:
             try:
-                context, queue, mark = _opened(handle.device.int_ptr)
-                binary = loaded.program.get_info(cl.program_info.BINARIES)[0]
-                device = _twin(handle.device.int_ptr)
-                with warnings.catch_warnings():  # pyopencl warns of every log that is not empty
-                    warnings.simplefilter("ignore")
-                    program = cl.Program(context, [device], [pocl.marked(binary, mark)]).build(cache_dir=False)
+                if _takes_callers(handle.device):
+                    program, own = loaded.program, replace(handle, queue=_local_queue(handle.context), alone=True)
+                else:
+                    program, own = _on_twin(loaded)
             except (cl.Error, ValueError):
                 return None
-            own = replace(handle, device=device, context=context, queue=queue)
             loaded.alone = type(loaded)(cl, program, loaded.source, own, loaded.writes)
         return loaded.alone
+
+
+def _on_twin(loaded: Loaded) -> tuple[Any, Handle]:
+    """The program of ``loaded`` on PoCL's device without workers. Raises ValueError or pyopencl's error where it is refused."""
+    cl, handle = loaded.cl, loaded.handle
+    context, queue, mark = _opened(handle.device.int_ptr)
+    binary = loaded.program.get_info(cl.program_info.BINARIES)[0]
+    device = _twin(handle.device.int_ptr)
+    with warnings.catch_warnings():  # pyopencl warns of every log that is not empty
+        warnings.simplefilter("ignore")
+        program = cl.Program(context, [device], [pocl.marked(binary, mark)]).build(cache_dir=False)
+    return program, replace(handle, device=device, context=context, queue=queue, alone=True)

@@ -16,7 +16,7 @@ from ..errors import CompilerError, InternalError, ResourceError
 from ..ir import Tensor
 from .arguments import ArrayRef, host_bytes
 from .driver import Grid, Launch, Value, raise_assertion
-from .opencl_alone import Trial, is_pooled, lock_for
+from .opencl_alone import Trial, lock_for, short_on
 from .platforms import check_process
 from .statistics import COUNTERS
 
@@ -122,8 +122,9 @@ class Prepared:
         self.deferrable = self.handle.in_place and not self.on_device and not self.checked
         """Whether :meth:`enqueue` and, after any number of launches, one :meth:`wait` do the same as a call."""
         self.trial: Trial | None = None
-        if self.deferrable and is_pooled(self.handle):
-            self.trial = Trial(loaded, self._run, lambda program: Prepared(program, self.args)._run)
+        short = short_on(self.handle) if self.deferrable else 0
+        if short:
+            self.trial = Trial(loaded, self._run, lambda program: Prepared(program, self.args)._run, short)
 
     def _create(self) -> int:
         """A kernel object, released with this one. pyopencl's own class opens a database and takes 15 ms to import."""

@@ -12,7 +12,7 @@ from portkernel.backends.c.cuda import CudaBackend
 from portkernel.backends.c.emit import emit_text
 from portkernel.backends.c.names import Names, identifier
 from portkernel.backends.c.opencl import OpenCL, OpenCLBackend
-from portkernel.dtypes import bool_, float8_e5m2, float16, float32, float64, int8, int32, int64, uint32, uint64
+from portkernel.dtypes import DType, bool_, float8_e5m2, float16, float32, float64, int8, int32, int64, uint32, uint64
 from portkernel.errors import DeviceAssertionError, InternalError, UnsupportedDTypeError
 from portkernel.ir import Assert, AtomicRMW, Cast, Dot, If, Load, Print, Select, Unary, Value, While
 from portkernel.ir import simt as s
@@ -97,6 +97,15 @@ def test_local_memory_and_barriers(route: str, size: int) -> None:
     assert source.local_bytes == (
         80000 // 128 * 128 + 128 * (80000 % 128 > 0) if (route, size) == ("cuda", 20000) else 0
     )
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(float32, 10), (float16, 10), (float64, 5)])
+def test_private_memory_is_counted(dtype: DType, size: int) -> None:
+    """Four bytes an element at least: dialects without arithmetic in float16 keep float32."""
+    kit = reverse(32, 32)
+    assert kit.source("opencl").private_bytes == 0
+    kit.emit(s.Alloc, s.Pointer(dtype, "private"), size=size, hint="own")
+    assert kit.source("opencl").private_bytes == 40
 
 
 def test_emulation_sees_a_race_and_a_divergent_barrier() -> None:

@@ -142,7 +142,7 @@ def test_a_damaged_or_lost_entry_is_lowered_anew(folder: Folder) -> None:
 def test_what_is_kept_survives_the_disk(tmp_path: Path) -> None:
     site = pk.loc.Loc("a.py", 9, 1, 9, 4, "outer")
     place = pk.loc.Loc("b.py", 3, 1, 3, 4, "inner", site)
-    made = Kept("0" * 64, {"B": 8}, ("x", "out"), ("out",), "chain", 32, 100, (("message", place),))
+    made = Kept("0" * 64, {"B": 8}, ("x", "out"), ("out",), "chain", 32, 100, 64, (("message", place),))
     store = DiskCache(tmp_path / "kernels")
     keep(store, "1" * 64, made)
     assert recall(store, "1" * 64) == made

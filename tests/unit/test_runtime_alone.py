@@ -1,17 +1,21 @@
-"""Short launches on the calling thread: which way they go, and that PoCL takes the program either way."""
+"""Short launches on the calling thread: which way they go, and that drivers take the program either way."""
 
 from __future__ import annotations
 
 import math
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import portkernel as pk
-from portkernel.runtime import opencl_alone, platforms, pocl
+from portkernel.runtime import opencl_alone, platforms, pocl, stack
 from portkernel.runtime.opencl_alone import TRIES, WARM_UP, Trial
 
 GRID = (4, 1, 1)
@@ -28,9 +32,12 @@ class Way:
 
 
 @pytest.fixture
-def no_limit(monkeypatch):
-    monkeypatch.setattr(opencl_alone, "SHORT", math.inf)
+def taken(monkeypatch):
     monkeypatch.setattr(opencl_alone, "on_calling_thread", lambda loaded: loaded)
+
+
+def trial_of(pooled: Way, alone: Callable[[object], Way], short: float = math.inf, stack: int = 0) -> Trial:
+    return Trial(SimpleNamespace(source=SimpleNamespace(private_bytes=stack)), pooled, alone, short)
 
 
 def run(trial: Trial, times: int, grid=GRID) -> None:
@@ -39,31 +46,31 @@ def run(trial: Trial, times: int, grid=GRID) -> None:
 
 
 @pytest.mark.parametrize(("pooled", "alone"), [(0.004, 0.0), (0.0, 0.004)])
-def test_the_sooner_way_is_kept(no_limit, pooled, alone):
+def test_the_sooner_way_is_kept(taken, pooled, alone):
     ways = Way(pooled), Way(alone)
-    run(Trial("program", ways[0], lambda program: ways[1]), 2 * EACH + 7)
+    run(trial_of(ways[0], lambda program: ways[1]), 2 * EACH + 7)
     sooner, later = sorted(ways, key=lambda way: way.seconds)
     assert (sooner.runs, later.runs) == (EACH + 7, EACH)
 
 
-def test_another_grid_is_tried_anew(no_limit):
+def test_another_grid_is_tried_anew(taken):
     pooled, alone = Way(0.004), Way(0.0)
-    trial = Trial("program", pooled, lambda program: alone)
+    trial = trial_of(pooled, lambda program: alone)
     run(trial, 2 * EACH)
     run(trial, EACH, (5, 1, 1))
     assert (pooled.runs, alone.runs) == (2 * EACH, EACH)
 
 
 def test_a_long_launch_is_never_tried_alone():
-    pooled = Way(2 * opencl_alone.SHORT / 1e9)
-    run(Trial("program", pooled, lambda program: pytest.fail("made")), 2 * EACH)
+    pooled = Way(0.002)
+    run(trial_of(pooled, lambda program: pytest.fail("made"), short=1_000_000), 2 * EACH)
     assert pooled.runs == 2 * EACH
 
 
-def test_where_the_program_is_refused_the_workers_keep_it(no_limit, monkeypatch):
+def test_where_the_program_is_refused_the_workers_keep_it(monkeypatch):
     monkeypatch.setattr(opencl_alone, "on_calling_thread", lambda loaded: None)
     pooled = Way(0.0)
-    run(Trial("program", pooled, lambda program: pytest.fail("made")), 2 * EACH)
+    run(trial_of(pooled, lambda program: pytest.fail("made")), 2 * EACH)
     assert pooled.runs == 2 * EACH
 
 
@@ -97,10 +104,20 @@ def rows_alone(x, out, B: pk.constexpr[int] = 16):
     pk.store(out, (i, 0), pk.exp(v - v.max(axis=1)[:, None]))
 
 
-def test_results_are_the_same_either_way(no_limit, monkeypatch):
-    pocl_devices()
-    monkeypatch.undo()
-    monkeypatch.setattr(opencl_alone, "SHORT", math.inf)
+def device_with_workers(name: str) -> str:
+    """Part of the name of a device whose launches the calling thread can run as well; skips where there is none."""
+    pytest.importorskip("pyopencl")
+    if not any(name in d.platform.name for d in platforms.all_devices()):
+        pytest.skip(f"no device of {name}")
+    if name == "Portable":
+        pocl_devices()
+    return name
+
+
+@pytest.mark.parametrize("name", ["Portable", "Intel"])
+def test_results_are_the_same_either_way(monkeypatch, name):
+    name = device_with_workers(name)
+    monkeypatch.setattr(opencl_alone, "SHORT", dict.fromkeys(opencl_alone.SHORT, math.inf))
     made = []
     taken = opencl_alone.on_calling_thread
     monkeypatch.setattr(opencl_alone, "on_calling_thread", lambda loaded: made.append(taken(loaded)) or made[-1])
@@ -108,18 +125,79 @@ def test_results_are_the_same_either_way(no_limit, monkeypatch):
     results = []
     for _ in range(2 * EACH + 2):
         out = np.full_like(x, np.nan)
-        rows_alone[(8,)](x, out, backend="opencl", device="Portable")
+        rows_alone[(8,)](x, out, backend="opencl", device=name)
         results.append(out)
     assert len(made) == 1
     assert made[0] is not None
-    assert pocl.is_alone(made[0].handle.device)
+    assert made[0].handle.alone
+    assert opencl_alone.short_on(made[0].handle) == 0
     assert all(np.array_equal(results[0], r) for r in results)
 
 
-THREADS_ON_BASIC = """
+def test_small_stacks_leave_it_to_the_workers(taken):
+    """A driver puts a program's arrays on the stack of the thread that runs it."""
+    pooled, alone = Way(0.004), Way(0.0)
+    small, fit = (
+        trial_of(pooled, lambda program: alone, stack=1 << 16),
+        trial_of(pooled, lambda program: alone, stack=1 << 8),
+    )
+    with ThreadPoolExecutor(1) as usual:
+        usual.submit(run, small, 2 * EACH).result()
+    assert (pooled.runs, alone.runs) == (EACH, EACH)
+    before = threading.stack_size(1 << 17)
+    try:
+        with ThreadPoolExecutor(1) as cramped:
+            assert not cramped.submit(stack.holds, 1 << 16).result()
+            cramped.submit(run, small, 5).result()
+            assert (pooled.runs, alone.runs) == (EACH + 5, EACH)
+            cramped.submit(run, fit, 2 * EACH).result()
+            assert (pooled.runs, alone.runs) == (2 * EACH + 5, 2 * EACH)
+    finally:
+        threading.stack_size(before)
+
+
+def test_a_system_that_tells_no_size_gets_the_least(monkeypatch):
+    monkeypatch.setattr(stack, "_measured", lambda: 0)
+    with ThreadPoolExecutor(1) as fresh:
+        assert [fresh.submit(stack.holds, n).result() for n in (1 << 16, (1 << 16) + 1)] == [True, False]
+
+
+SMALL_STACK = """
 import threading
 import numpy as np
 import portkernel as pk
+
+a = np.random.default_rng(0).standard_normal((160, 160)).astype(np.float32)
+out = np.empty_like(a)
+
+def run():
+    for _ in range(40):
+        pk.ops.matmul(a, a, out=out, backend="opencl", device="Portable")
+
+run()
+threading.stack_size(128 << 10)
+thread = threading.Thread(target=run)
+thread.start()
+thread.join()
+"""
+
+
+def test_products_on_a_small_stack():
+    pocl_devices()
+    subprocess.run([sys.executable, "-c", SMALL_STACK], timeout=100, check=True)
+
+
+THREADS = """
+import sys
+import threading
+import numpy as np
+import portkernel as pk
+from portkernel.runtime import opencl_alone
+
+def alone(self, way):
+    self._alone = self._alone or self._make(opencl_alone.on_calling_thread(self._loaded))
+
+opencl_alone.Trial._judge = alone
 
 @pk.kernel
 def add(x, out, C: pk.constexpr[int], B: pk.constexpr[int] = 256):
@@ -131,7 +209,7 @@ def run(c):
     out = np.empty_like(x)
     for _ in range(100):
         out.fill(np.nan)
-        add[(1024,)](x, out, C=c, backend="opencl", device="basic")
+        add[(1024,)](x, out, C=c, backend="opencl", device=sys.argv[1])
         assert (out == x + c).all()
     done.append(c)
 
@@ -143,9 +221,10 @@ assert sorted(done) == [0, 0, 1, 1, 2, 2, 3, 3], done
 """
 
 
-def test_threads_do_not_wait_for_each_other_for_ever(tmp_path):
+@pytest.mark.parametrize("name", ["Portable", "Intel", "basic"])
+def test_threads_do_not_wait_for_each_other_for_ever(name, tmp_path):
     """Two of them in PoCL's device without workers at once: each would wait for a lock of the other's."""
-    pocl_devices()
+    device_with_workers("Portable" if name == "basic" else name)
     path = tmp_path / "threads.py"
-    path.write_text(THREADS_ON_BASIC)
-    subprocess.run([sys.executable, path], timeout=60, check=True)
+    path.write_text(THREADS)
+    subprocess.run([sys.executable, path, name], timeout=60, check=True)

@@ -194,6 +194,7 @@ class Emitter:
             options=d.options(self.target),
             suffix=d.suffix,
             group_bytes=self.group_bytes,
+            private_bytes=_private_memory(self.func.body),
         )
 
     def _check_dtypes(self) -> None:
@@ -291,6 +292,12 @@ def _local_memory(body: Block, dialect: Dialect) -> tuple[dict[Value, int], int,
     if dialect.static_local is None or total <= dialect.static_local:
         return {}, 0, total
     return offsets, total, total
+
+
+def _private_memory(body: Block) -> int:
+    """The size of a thread's arrays, at least four bytes an element: some dialects compute in float32 where it is narrower."""
+    allocs = (op for op in walk(body) if isinstance(op, s.Alloc))
+    return sum(a.size * max(4, a.result.pointer.dtype.itemsize) for a in allocs if a.result.pointer.space == "private")
 
 
 def emit_text(func: s.SimtFunc, dialect: Dialect, target: Target, params: tuple[Param, ...]) -> Source:
