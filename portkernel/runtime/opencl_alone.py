@@ -30,51 +30,86 @@ SHORT = {"pocl": 1_000_000, "intel": 40_000}
 """Nanoseconds: a launch that takes the workers longer stays with them. PoCL's are woken for every launch; Intel's wait for the
 next one awake, so that there is little to gain, and much to lose where the trial is wrong."""
 TRIES = 8
-"""Launches by which each way is judged, by the shortest."""
+"""Launches by which each way is judged at least, by the shortest."""
+WARM_UP = 3
+"""Launches of each way before that, which do not count: the first find neither code nor arrays in the caches."""
+SPREAD = 10_000_000
+"""Nanoseconds: workers that were asleep share a core at first, for 1 to 10 ms."""
 _LOCAL = "cl_intel_exec_by_local_thread"
 _LOCAL_QUEUE = (1 << 31) | (1 << 0)
 """CL_QUEUE_THREAD_LOCAL_EXEC_ENABLE_INTEL, and out of order: in order, threads would wait for each other's launches."""
-WARM_UP = 3
-"""Launches of each way before that, which do not count: the first find neither code nor arrays in the caches."""
+POOLED, ALONE = 0, 1
 Run = Callable[[Grid, Sequence[Any], Sequence[Any]], None]
 
 
 class Trial:
-    """Where launches of one kind run: with the workers at first, then alone, at last where they took less time."""
+    """Where launches of one kind run: with the workers at first, then alone, at last where they took less time.
+
+    Workers that share a core take as many times longer as there are of them: where that could be why they lost, they are
+    tried once more, until the system has spread them.
+    """
 
     def __init__(self, loaded: Loaded, pooled: Run, alone: Callable[[Loaded], Run], short: int) -> None:
         """``alone`` gives a launch like ``pooled`` of a program on the calling thread; ``short``: see :func:`short_on`."""
         self._loaded, self._pooled, self._make, self._short = loaded, pooled, alone, short
-        self._stack = loaded.source.private_bytes
+        self._stack, self._units = loaded.source.private_bytes, loaded.source.target.units
+        self._noting = threading.Lock()
         self._restart(None)
 
     def __call__(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
         if grid != self._grid:
             self._restart(grid)
-        alone = self._alone
-        run, way = (self._pooled, 0) if alone is None or _turn.locked() or not stack.holds(self._stack) else (alone, 1)
-        if self._left[way] <= 0:
+        run, way = self._alone, self._way
+        if run is None or way == POOLED or _turn.locked() or not stack.holds(self._stack):
+            run, way = self._pooled, POOLED
+        if self._decided:
             run(grid, values, owners)
             return
         start = perf_counter_ns()
         run(grid, values, owners)
-        if self._left[way] <= TRIES:
-            self._best[way] = min(self._best[way], perf_counter_ns() - start)
-        self._left[way] -= 1
-        if self._left[way] <= 0:  # below 0 where two threads came here
-            self._judge(way)
+        taken = perf_counter_ns() - start
+        if self._noting.acquire(blocking=False):
+            try:
+                self._note(way, taken)
+            finally:
+                self._noting.release()
 
     def _restart(self, grid: Grid | None) -> None:
         self._grid = grid
         self._alone: Run | None = None
-        self._left, self._best = [WARM_UP + TRIES] * 2, [math.inf, math.inf]
+        self._best = [math.inf, math.inf]
+        self._stages = 0
+        self._decided = False
+        self._begin(POOLED)
 
-    def _judge(self, way: int) -> None:
-        if way == 0 and self._best[0] < self._short:
-            program = on_calling_thread(self._loaded)
-            self._alone = None if program is None else self._make(program)
-        elif way == 1 and self._best[1] >= self._best[0]:
-            self._alone = None
+    def _begin(self, way: int, least: int = 0) -> None:
+        """Try ``way``, for ``least`` nanoseconds at least."""
+        self._way, self._least, self._runs, self._spent = way, least, 0, 0
+        self._stages += 1
+
+    def _note(self, way: int, taken: int) -> None:
+        if way != self._way or self._decided:
+            return
+        self._runs += 1
+        self._spent += taken
+        if self._runs > WARM_UP:
+            self._best[way] = min(self._best[way], taken)
+        if self._runs >= WARM_UP + TRIES and self._spent >= self._least:
+            self._judge()
+
+    def _judge(self) -> None:
+        pooled, alone = self._best
+        if self._stages == 1:
+            program = on_calling_thread(self._loaded) if pooled < self._short else None
+            if program is None:
+                self._decided = True
+            else:
+                self._alone = self._make(program)
+                self._begin(ALONE)
+        elif self._way == ALONE and alone < pooled < self._units * alone:
+            self._begin(POOLED, SPREAD)
+        else:
+            self._way, self._decided = ALONE if alone < pooled else POOLED, True
 
 
 _lock = threading.Lock()

@@ -23,12 +23,14 @@ EACH = WARM_UP + TRIES
 
 
 class Way:
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.runs = seconds, 0
+    """A launch that takes ``seconds``, and ``at_first`` for as many runs as a trial makes of it at least."""
+
+    def __init__(self, seconds: float, at_first: float | None = None) -> None:
+        self.seconds, self.at_first, self.runs = seconds, seconds if at_first is None else at_first, 0
 
     def __call__(self, grid, values, owners) -> None:
+        time.sleep(self.at_first if self.runs < EACH else self.seconds)
         self.runs += 1
-        time.sleep(self.seconds)
 
 
 @pytest.fixture
@@ -37,7 +39,8 @@ def taken(monkeypatch):
 
 
 def trial_of(pooled: Way, alone: Callable[[object], Way], short: float = math.inf, stack: int = 0) -> Trial:
-    return Trial(SimpleNamespace(source=SimpleNamespace(private_bytes=stack)), pooled, alone, short)
+    source = SimpleNamespace(private_bytes=stack, target=SimpleNamespace(units=2))
+    return Trial(SimpleNamespace(source=source), pooled, alone, short)
 
 
 def run(trial: Trial, times: int, grid=GRID) -> None:
@@ -51,6 +54,15 @@ def test_the_sooner_way_is_kept(taken, pooled, alone):
     run(trial_of(ways[0], lambda program: ways[1]), 2 * EACH + 7)
     sooner, later = sorted(ways, key=lambda way: way.seconds)
     assert (sooner.runs, later.runs) == (EACH + 7, EACH)
+
+
+@pytest.mark.parametrize(("at_first", "later", "sooner"), [(0.003, 0.001, "pooled"), (0.003, 0.003, "alone")])
+def test_workers_that_shared_a_core_are_tried_again(taken, at_first, later, sooner):
+    pooled, alone = Way(later, at_first), Way(0.002)
+    again = max(EACH, round(opencl_alone.SPREAD / 1e9 / later))
+    run(trial_of(pooled, lambda program: alone), 2 * EACH + again + 20)
+    assert alone.runs >= EACH + 20 if sooner == "alone" else alone.runs == EACH
+    assert pooled.runs <= EACH + again if sooner == "alone" else pooled.runs == EACH + again + 20
 
 
 def test_another_grid_is_tried_anew(taken):
@@ -194,8 +206,9 @@ import numpy as np
 import portkernel as pk
 from portkernel.runtime import opencl_alone
 
-def alone(self, way):
-    self._alone = self._alone or self._make(opencl_alone.on_calling_thread(self._loaded))
+def alone(self):
+    self._alone = self._make(opencl_alone.on_calling_thread(self._loaded))
+    self._way, self._decided = opencl_alone.ALONE, True
 
 opencl_alone.Trial._judge = alone
 
