@@ -19,6 +19,7 @@ from ..ir import (
     ArgReduce,
     AtomicCAS,
     AtomicRMW,
+    Binary,
     Block,
     Dot,
     For,
@@ -31,10 +32,12 @@ from ..ir import (
     Scatter,
     Store,
     Tile,
+    Unary,
     Value,
     walk,
 )
 from ..lang import Auto
+from ..lang.functions import BINARY, UNARY
 from ..targets import Target
 
 Role = Literal["m", "n", "k", "fold", "map"]
@@ -66,6 +69,8 @@ class _Fact:
     """How many accesses run along their array's contiguous axis with it."""
     last: int = 0
     """How many accesses have it as their last axis."""
+    written: bool = False
+    """Whether a store has it."""
 
     @property
     def size(self) -> int:
@@ -82,6 +87,8 @@ class _Facts:
     """The constants whose ``arange`` a value was computed from."""
     carries: bool = False
     """Whether a loop carries a tile with such a side: a fold, if not along a side of the tile."""
+    functions: bool = False
+    """Whether functions of many steps are computed, such as ``exp``."""
     dot: tuple[DType, DType] | None = None
     """Dtypes of a dot's operands and of its accumulator."""
     others: int = 1
@@ -109,7 +116,7 @@ def choose(
     _read(func.body, facts)
     sizes = _dot_sizes(facts, bounds, target) if facts.dot is not None else {}
     rest = {name: fact for name, fact in facts.known.items() if name not in sizes}
-    sizes |= _map_sizes(rest, bounds, target, facts.carries)
+    sizes |= _map_sizes(rest, bounds, target, facts)
     return {name: min(max(sizes[name], bound.low), bound.high) for name, bound in bounds.items()}
 
 
@@ -125,6 +132,8 @@ def _read(body: Block, facts: _Facts) -> None:
             tile = op.result.tile if isinstance(op, Load) else op.value.tile
             _box(op.tensor, tile, facts)
             if isinstance(op, Store):
+                for side in facts.names.keys() & set(tile.shape):
+                    facts.known[facts.names[side]].written = True
                 facts.others = max(facts.others, _others(op, facts))
         else:
             if isinstance(op, (Gather, Scatter, AtomicRMW, AtomicCAS)):
@@ -147,6 +156,8 @@ def _role(op: Op, facts: _Facts) -> None:
             _folded(op.xs[0].tile.shape[op.axis], facts)
         case ArgReduce():
             _folded(op.x.tile.shape[op.axis], facts)
+        case Unary() | Binary():
+            facts.functions |= (UNARY if isinstance(op, Unary) else BINARY)[op.fn].ulp > 0
         case For():
             facts.carries |= any(side in facts.names for r in op.results for side in r.tile.shape)
         case _:
@@ -303,9 +314,12 @@ def _floor_power(n: int) -> int:
     return 1 << (max(1, n).bit_length() - 1)
 
 
+_FOLD_BLOCK, _FOLD_BLOCK_OF_FUNCTIONS, _FOLD_BLOCK_WRITTEN = (2, 8), (8, 4), (4, 2)
+"""Vectors of a folded contiguous axis, of elements of 4 bytes, that a CPU takes at once, and of how many rows: memory that is
+read in several places at once arrives sooner. An ``exp`` waits for its own steps unless several vectors take turns; where
+the axis is written, too, as by a norm, the places that are written count (docs/benchmarks.md)."""
 _FOLD_VECTORS = 8
-"""Vectors of a folded contiguous axis, of elements of 4 bytes, that a CPU takes at once: so few that their partial results stay
-in registers, with room for what an ``exp`` needs. Sixteen of 32 bytes were all registers that there are."""
+"""Of a single row, so many at most: their partial results stay in registers, with room for what an ``exp`` needs."""
 _FOLD_WHOLE = 128
 """A folded contiguous axis of up to so many elements is one tile on a CPU."""
 _WIDE = 4096
@@ -313,7 +327,7 @@ _WIDE = 4096
 two to three times as fast as pieces of it, so that this counts for more than a second core (docs/benchmarks.md)."""
 
 
-def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Target, carries: bool) -> Sizes:
+def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Target, facts: _Facts) -> Sizes:
     """Sides that share out a budget of elements, the contiguous axis first; powers of two but for a short folded axis.
 
     Elements of a program: enough to pay for starting it, few enough that the units all have work and that the tiles
@@ -335,11 +349,12 @@ def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Targ
     sizes: Sizes = {}
     for place, name in enumerate(order):
         fact, bound = known[name], bounds[name]
+        vectors, rows = _fold_block(fact, facts, share)
         limit = budget
         if folds and len(order) > 1 and place == 0 and fact.role != "fold":
             limit = min(budget, _WIDE if cpu else 64)  # side by side, so that the folded axis keeps some length
         if cpu and place == 0 and fact.role == "fold":
-            most = _FOLD_WHOLE if fact.size <= _FOLD_WHOLE else _FOLD_VECTORS * target.vector_bytes // 4
+            most = _FOLD_WHOLE if fact.size <= _FOLD_WHOLE else vectors * target.vector_bytes // 4
             side = _folded_side(fact.size, min(limit, most))
         else:
             side = min(_ceil_power(fact.size), _floor_power(limit))
@@ -347,17 +362,26 @@ def _map_sizes(known: dict[str, _Fact], bounds: Mapping[str, Auto], target: Targ
             least = _least(place, target)
             if cpu and folds and place == 0:
                 least = max(least, _WIDE // max(1, _floor_power(target.units) // 2))
-            elif cpu and carries and len(known) == 1:
+            elif cpu and facts.carries and len(known) == 1:
                 least = max(least, _WIDE // _floor_power(target.units))
             side = min(side, max(_floor_power(share), least))
         side = min(max(side, bound.low), bound.high)
         budget = max(1, budget // side)
         if cpu and place == 0 and fact.role == "fold" and side < fact.size:
-            budget = 1  # a row after the other, in the order of memory
+            budget = min(budget, rows)  # nearly in the order of memory
         if fact.role != "fold":
             share = max(1, share // side)
         sizes[name] = side
     return sizes
+
+
+def _fold_block(fact: _Fact, facts: _Facts, share: int) -> tuple[int, int]:
+    """Vectors and rows that are taken at once of a long folded axis, with at most ``share`` rows for a program."""
+    vectors, rows = (
+        _FOLD_BLOCK_WRITTEN if fact.written else _FOLD_BLOCK_OF_FUNCTIONS if facts.functions else _FOLD_BLOCK
+    )
+    fewer = min(rows, _floor_power(share))
+    return min(vectors * rows // fewer, _FOLD_VECTORS), fewer
 
 
 def _folded_side(size: int, most: int) -> int:

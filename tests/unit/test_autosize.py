@@ -10,6 +10,7 @@ import pytest
 import portkernel as pk
 from portkernel import catalog, targets
 from portkernel.ir import Func
+from portkernel.kernels.softmax import softmax_rows
 from portkernel.lang import Auto
 from portkernel.passes import autosize
 from portkernel.runtime.specialize import choose_sizes, shape_classes
@@ -148,11 +149,24 @@ def test_a_folded_axis_that_is_short_is_covered_at_once() -> None:
 
 
 @pytest.mark.parametrize("width", [32, 64])
-def test_a_folded_axis_that_is_long_is_taken_by_eight_vectors(width: int) -> None:
+@pytest.mark.parametrize(("rows", "vectors"), [(1000, 2), (32, 4), (16, 8), (1, 8)])
+def test_a_folded_axis_that_is_long_is_taken_in_several_rows(width: int, rows: int, vectors: int) -> None:
+    """Eight of two vectors, where each of two units gets four programs; fewer rows of more vectors."""
     kernel = catalog.find("reduce_sum").kernel
-    shapes = {"x": (1, 1, 1000, 1 << 16), "mask": (1, 1, 1, 1), "out": (1, 1000, 1)}
+    shapes = {"x": (1, 1, rows, 1 << 16), "mask": (1, 1, 1, 1), "out": (1, rows, 1)}
     found = sizes(kernel, shapes, targets.variant(CPU, vector_bytes=width))
-    assert found == {"BM": 1, "BN": 8 * width // 4}
+    assert found == {"BM": min(8, max(1, rows // 8)), "BN": vectors * width // 4}
+
+
+@pytest.mark.parametrize(("name", "expected"), [("logsumexp", (4, 8)), ("softmax", (2, 4))])
+def test_functions_and_written_rows_take_blocks_of_their_own(name: str, expected: tuple[int, int]) -> None:
+    """An axis that is written goes before functions that are computed along it."""
+    kernel = {"softmax": softmax_rows, "logsumexp": catalog.find(name).kernel}[name]
+    long = (1, 1, 1000, 1 << 16)
+    shapes = {"x": long, "out": long if name == "softmax" else long[:3]}
+    found = sizes(kernel, shapes, CPU)
+    rows, vectors = expected
+    assert found == {"BM": rows, "BN": vectors * CPU.vector_bytes // 4}
 
 
 def test_convolution_finds_its_extents_behind_gathers() -> None:
