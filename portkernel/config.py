@@ -51,7 +51,12 @@ class Config:
     """PORTKERNEL_TUNE_DIR: the stored choices; by default the folder ``tuned`` of the cache. None keeps them in memory."""
 
     def __post_init__(self) -> None:
-        """Raises :class:`~portkernel.errors.SettingError` for a value that would be ignored, or fail far from here."""
+        """Raises :class:`~portkernel.errors.SettingError` for a value that would be ignored, or fail far from here. Folders may
+        be given as text."""
+        for place in ("cache_dir", "dump_dir", "override_dir", "tune_dir"):
+            given = getattr(self, place)
+            if given is not None and not isinstance(given, Path):
+                object.__setattr__(self, place, _path(os.fspath(given)))
         if self.tune not in ("off", "cached", "full") and not _BUDGET.fullmatch(self.tune):
             raise SettingError(
                 f"PORTKERNEL_TUNE: expected off, cached, budget:<seconds>s or full, got {self.tune!r}",

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,6 +160,16 @@ def test_stages_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with config.override(dump_dir=tmp_path / "file" / "below"):
         refused(errors.SettingError, "PORTKERNEL_DUMP: expected a folder that can be written", B=48)
+
+
+@pytest.mark.parametrize("name", ["cache_dir", "dump_dir", "override_dir", "tune_dir"])
+def test_folders_may_be_given_as_text(name, tmp_path):
+    with config.override(**{name: str(tmp_path)}) as by_text, config.override(**{name: tmp_path}) as by_path:
+        assert by_text is by_path
+    if name != "override_dir":
+        with config.override(**{name: "~/somewhere"}) as short, config.override(**{name: ""}) as none:
+            assert getattr(short, name) == Path.home() / "somewhere"
+            assert getattr(none, name) is None
 
 
 @pytest.mark.parametrize("setting", ["dump_dir", "override_dir", "cache_dir"])
