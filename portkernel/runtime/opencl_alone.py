@@ -10,7 +10,6 @@ results.
 from __future__ import annotations
 
 import functools
-import math
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
 SHORT = {"pocl": 1_000_000, "intel": 40_000}
 """Nanoseconds: a launch that takes the workers longer stays with them. PoCL's are woken for every launch; Intel's wait for the
 next one awake, so that there is little to gain, and much to lose where the trial is wrong."""
-TRIES = 8
-"""Launches by which each way is judged at least, by the shortest."""
+TRIES = 16
+"""Launches by which each way is judged, by the lower quartile: workers are now and then much sooner than they are as a rule."""
 WARM_UP = 3
-"""Launches of each way before that, which do not count: the first find neither code nor arrays in the caches."""
+"""Launches of each way before that at least, which do not count: the first find neither code nor arrays in the caches."""
 SPREAD = 10_000_000
 """Nanoseconds: workers that were asleep share a core at first, for 1 to 10 ms."""
 _LOCAL = "cl_intel_exec_by_local_thread"
@@ -77,28 +76,28 @@ class Trial:
     def _restart(self, grid: Grid | None) -> None:
         self._grid = grid
         self._alone: Run | None = None
-        self._best = [math.inf, math.inf]
+        self._usual = [0, 0]
         self._stages = 0
         self._decided = False
         self._begin(POOLED)
 
     def _begin(self, way: int, least: int = 0) -> None:
         """Try ``way``, for ``least`` nanoseconds at least."""
-        self._way, self._least, self._runs, self._spent = way, least, 0, 0
+        self._way, self._least, self._spent = way, least, 0
+        self._times: list[int] = []
         self._stages += 1
 
     def _note(self, way: int, taken: int) -> None:
         if way != self._way or self._decided:
             return
-        self._runs += 1
+        self._times.append(taken)
         self._spent += taken
-        if self._runs > WARM_UP:
-            self._best[way] = min(self._best[way], taken)
-        if self._runs >= WARM_UP + TRIES and self._spent >= self._least:
+        if len(self._times) >= WARM_UP + TRIES and self._spent >= self._least:
+            self._usual[way] = sorted(self._times[-TRIES:])[TRIES // 4]
             self._judge()
 
     def _judge(self) -> None:
-        pooled, alone = self._best
+        pooled, alone = self._usual
         if self._stages == 1:
             program = on_calling_thread(self._loaded) if pooled < self._short else None
             if program is None:
