@@ -31,7 +31,7 @@ def constant(value: Scalar, dtype: DType) -> Array:
     """``value`` rounded to ``dtype``: an array of one element."""
     if dtype.is_float:
         with quiet():
-            return np.array([float(value)], np.float64).astype(dtype.np)
+            return narrowed(np.array([float(value)], np.float64), dtype)
     return np.array([value], dtype.np)
 
 
@@ -41,6 +41,16 @@ def scalar(x: Array, dtype: DType) -> Scalar:
         return float(x.astype(np.float64).reshape(-1)[0])
     found = x.reshape(-1)[0].item()
     return bool(found) if dtype.is_bool else int(found)
+
+
+def narrowed(x: Array, target: DType) -> Array:
+    """Floats ``x`` rounded to the float ``target``, to nearest even: to bfloat16 and the 8-bit floats by way of float32.
+
+    ``ml_dtypes`` does the same up to version 0.6; 0.7 rounds float64 once.
+    """
+    if x.dtype == np.float64 and is_narrow(target) and target.name != "float16":
+        x = x.astype(_SINGLE)
+    return x.astype(target.np)
 
 
 def unary(fn: str, x: Array, dtype: DType, result: DType) -> Array:
@@ -64,8 +74,8 @@ def _finish(x: Array, result: DType) -> Array:
 def convert(x: Array, source: DType, target: DType) -> Array:
     """``x`` cast: nearest even; integers wrap; float to integer truncates and saturates, NaN gives 0; nonzero is true.
 
-    Conversions to bfloat16 and the 8-bit floats are those of ``ml_dtypes``: float64 and the integers go there through
-    float32, with two roundings (float64 to float16 has one); what overflows float8_e4m3fn is NaN, float8_e5m2 infinite.
+    float64 and the integers go to bfloat16 and the 8-bit floats through float32, with two roundings (float64 to float16 has
+    one); what overflows float8_e4m3fn is NaN, float8_e5m2 infinite.
     """
     if source == target:
         return x
@@ -76,7 +86,7 @@ def convert(x: Array, source: DType, target: DType) -> Array:
         return _saturate(_start(x, source), target)
     if is_narrow(target) and not source.is_float:
         return x.astype(_SINGLE).astype(target.np)
-    return x.astype(target.np)
+    return narrowed(x, target) if source.is_float and target.is_float else x.astype(target.np)
 
 
 def _saturate(x: Array, target: DType) -> Array:

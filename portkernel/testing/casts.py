@@ -11,16 +11,19 @@ from ..dtypes import ALL, DType, as_dtype
 from .case import Launch, Table, like, specials
 
 table = Table()
+_BY_FLOAT32 = frozenset({"bfloat16", "float8_e4m3fn", "float8_e5m2"})
 
 
 def convert(x: Array, dtype: DType) -> Array:
-    """The contract: nearest even; float to integer truncates and saturates, NaN gives 0; to bool, nonzero."""
+    """The contract: nearest even, from float64 to bfloat16 and the 8-bit floats by way of float32; float to integer
+    truncates and saturates, NaN gives 0; to bool, nonzero."""
     source = as_dtype(x.dtype)
     with np.errstate(all="ignore"):
         if dtype.is_bool:
             return np.asarray(x.astype(np.float64) != 0) if source.is_float else x != 0
         if not (source.is_float and dtype.is_integer):
-            return np.asarray(x.astype(dtype.np))
+            by_way = np.float32 if source.bits == 64 and source.is_float and dtype.name in _BY_FLOAT32 else x.dtype
+            return np.asarray(x.astype(by_way).astype(dtype.np))
         wide = np.trunc(np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf))
 
     def one(v: float) -> int:

@@ -66,7 +66,8 @@ def samples(d: DType) -> Array:
 
 def expected(x: Array, src: DType, dst: DType) -> Array:
     if not (src.is_float and dst.is_integer):
-        return x.astype(dst.np)
+        is_by_way = src == float64 and dst.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+        return (x.astype(np.float32) if is_by_way else x).astype(dst.np)
     wide = np.trunc(np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=2.0**70, neginf=-(2.0**70)))
     low, high = wide <= dst.min, wide >= dst.max
     result = np.where(low | high, 0, wide).astype(dst.np)
