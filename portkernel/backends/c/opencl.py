@@ -13,6 +13,7 @@ from .backend import CBackend
 from .dialect import Dialect
 from .expr import ADD, UNARY, Expr, call
 from .prelude import Prelude
+from .prelude.elementary import ELEMENTARY, EXP_SCALED
 from .prelude.small_floats import SMALL_FLOATS, on_device
 
 _HALVES = re.compile(r"\bPK_(?:HALF_TO_FLOAT|FLOAT_TO_HALF)_\d")
@@ -84,6 +85,18 @@ static inline ushort8 pk_float_to_half(float8 x) {
 """The conversions of x86-64 where the compiler says that the CPU has them (PoCL's does). In assembly: LLVM narrows comparisons
 of what it knows to come from half, and then goes lane by lane."""
 
+_SCALE = """\
+#ifdef __AVX512F__
+static inline float16 pk_scale(float16 x, float16 n) {
+  float16 y;
+  __asm__("vscalefps %2, %1, %0" : "=v"(y) : "v"(x), "v"(n));
+  return y;
+}
+#define PK_SCALE_16(x, n) pk_scale(x, n)
+#endif
+"""
+"""x · 2^n in one instruction, subnormal results included."""
+
 
 class OpenCL(Dialect):
     name = "opencl"
@@ -117,6 +130,7 @@ class OpenCL(Dialect):
         "pack_half": on_device(
             "PK_FLOAT_TO_HALF_LANES", "return PK_FLOAT_TO_HALF_LANES(x);", SMALL_FLOATS["pack_half"]
         ),
+        "exp": f"#ifdef PK_SCALE_LANES\n{EXP_SCALED.strip()}\n#else\n{ELEMENTARY['exp'].strip()}\n#endif",
     }
     compare_and_swap: ClassVar[dict[int, str]] = {32: "atomic_cmpxchg", 64: "atom_cmpxchg"}
     float_atomics = frozenset({("xchg", "float32")})
@@ -191,6 +205,7 @@ class OpenCL(Dialect):
             align = f"__attribute__((aligned(sizeof({element}))))"
             lines.append(f"typedef {element}{lanes} pk_{element}{lanes} {align};")
         lines += [_HALF] if _HALVES.search(text) else []
+        lines += [_SCALE] if "PK_SCALE_16(" in text else []
         lines += [_stream(words) for words in _STREAMED if f"pk_stream{words}(" in text]
         lines += [MAD] if f"{self.mad}(" in text else []
         return "".join(line + "\n" for line in lines)
