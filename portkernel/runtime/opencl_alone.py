@@ -32,8 +32,9 @@ TRIES = 16
 """Launches by which each way is judged, by the lower quartile: workers are now and then much sooner than they are as a rule."""
 WARM_UP = 3
 """Launches of each way before that at least, which do not count: the first find neither code nor arrays in the caches."""
-SPREAD = 10_000_000
-"""Nanoseconds: workers that were asleep share a core at first, for 1 to 10 ms."""
+HOLDS = 128
+"""Launches until both ways are tried again, then four times as many, and so on: what else the machine does decides now and
+then, and workers that were asleep may share a core for 10 to 30 ms."""
 _LOCAL = "cl_intel_exec_by_local_thread"
 _LOCAL_QUEUE = (1 << 31) | (1 << 0)
 """CL_QUEUE_THREAD_LOCAL_EXEC_ENABLE_INTEL, and out of order: in order, threads would wait for each other's launches."""
@@ -42,17 +43,14 @@ Run = Callable[[Grid, Sequence[Any], Sequence[Any]], None]
 
 
 class Trial:
-    """Where launches of one kind run: with the workers at first, then alone, at last where they took less time.
-
-    Workers that share a core take as many times longer as there are of them: where that could be why they lost, they are
-    tried once more, until the system has spread them.
-    """
+    """Where launches of one kind run: with the workers at first, then alone, at last where they took less time, for a while."""
 
     def __init__(self, loaded: Loaded, pooled: Run, alone: Callable[[Loaded], Run], short: int) -> None:
         """``alone`` gives a launch like ``pooled`` of a program on the calling thread; ``short``: see :func:`short_on`."""
         self._loaded, self._pooled, self._make, self._short = loaded, pooled, alone, short
-        self._stack, self._units = loaded.source.private_bytes, loaded.source.target.units
+        self._stack = loaded.source.private_bytes
         self._noting = threading.Lock()
+        self._alone: Run | None = None
         self._restart(None)
 
     def __call__(self, grid: Grid, values: Sequence[Any], owners: Sequence[Any]) -> None:
@@ -61,7 +59,10 @@ class Trial:
         run, way = self._alone, self._way
         if run is None or way == POOLED or _turn.locked() or not stack.holds(self._stack):
             run, way = self._pooled, POOLED
-        if self._decided:
+        if self._left > 0:
+            self._left -= 1
+            if self._left == 0:
+                self._try(POOLED)
             run(grid, values, owners)
             return
         start = perf_counter_ns()
@@ -75,40 +76,41 @@ class Trial:
 
     def _restart(self, grid: Grid | None) -> None:
         self._grid = grid
-        self._alone: Run | None = None
         self._usual = [0, 0]
-        self._stages = 0
-        self._decided = False
-        self._begin(POOLED)
+        self._holds = HOLDS
+        self._left = 0  # launches that the last decision holds for
+        self._try(POOLED)
 
-    def _begin(self, way: int, least: int = 0) -> None:
-        """Try ``way``, for ``least`` nanoseconds at least."""
-        self._way, self._least, self._spent = way, least, 0
+    def _try(self, way: int) -> None:
+        self._way = way
         self._times: list[int] = []
-        self._stages += 1
 
     def _note(self, way: int, taken: int) -> None:
-        if way != self._way or self._decided:
+        if way != self._way or self._left > 0:
             return
         self._times.append(taken)
-        self._spent += taken
-        if len(self._times) >= WARM_UP + TRIES and self._spent >= self._least:
-            self._usual[way] = sorted(self._times[-TRIES:])[TRIES // 4]
+        if len(self._times) == WARM_UP + TRIES:
+            self._usual[way] = sorted(self._times[WARM_UP:])[TRIES // 4]
             self._judge()
 
     def _judge(self) -> None:
         pooled, alone = self._usual
-        if self._stages == 1:
-            program = on_calling_thread(self._loaded) if pooled < self._short else None
+        if self._way == POOLED and pooled < self._short and self._is_made():
+            self._try(ALONE)
+            return
+        self._way = ALONE if self._way == ALONE and alone < pooled else POOLED
+        self._left = self._holds
+        self._holds *= 4
+
+    def _is_made(self) -> bool:
+        """Whether there is a launch on the calling thread; if it is refused it is not asked for again."""
+        if self._alone is None:
+            program = on_calling_thread(self._loaded)
             if program is None:
-                self._decided = True
-            else:
-                self._alone = self._make(program)
-                self._begin(ALONE)
-        elif self._way == ALONE and alone < pooled < self._units * alone:
-            self._begin(POOLED, SPREAD)
-        else:
-            self._way, self._decided = ALONE if alone < pooled else POOLED, True
+                self._short = 0
+                return False
+            self._alone = self._make(program)
+        return True
 
 
 _lock = threading.Lock()
@@ -146,7 +148,7 @@ def _twin(key: int) -> Any:
     """The device of PoCL that runs launches on the calling thread, for the one with workers whose address is ``key``."""
     devices = platforms.all_devices()
     device = next((d for d in devices if d.int_ptr == key), None)
-    if device is None or not device.name.startswith("pthread"):
+    if device is None or not pocl.has_workers(device):
         return None
     same = (d for d in devices if d.platform.int_ptr == device.platform.int_ptr and pocl.is_alone(d))
     return next(same, None)

@@ -132,10 +132,12 @@ def check_process() -> None:
 
 
 def all_devices() -> list[Any]:
-    """Every pyopencl device once, those of PoCL first, of them the one without workers last. PoCL's are repaired."""
+    """Every pyopencl device once, those of PoCL first, of them the one without workers last. PoCL's are repaired, its
+    workers spread."""
     check_process()
     cl = load()
     _PROCESS.used = True
+    running = pocl.threads()
     try:
         platforms = cl.get_platforms()
     except cl.Error as e:
@@ -147,6 +149,7 @@ def all_devices() -> list[Any]:
                 found.setdefault(device.int_ptr, device)
         except cl.Error:  # a platform with no device, as Intel's FPGA emulator
             continue
+    pocl.spread(pocl.threads() - running, list(found.values()))
     for device in found.values():
         pocl.repair(device)
     return sorted(found.values(), key=lambda d: ("PoCL" not in d.version, pocl.is_alone(d)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ EACH = WARM_UP + TRIES
 
 
 class Way:
-    """A launch that takes ``seconds``, and ``at_first`` for as many runs as a trial makes of it at least."""
+    """A launch that takes ``seconds``, and ``at_first`` for as many runs as a trial makes of it."""
 
     def __init__(self, seconds: float, at_first: float | None = None) -> None:
         self.seconds, self.at_first, self.runs = seconds, seconds if at_first is None else at_first, 0
@@ -56,13 +57,18 @@ def test_the_sooner_way_is_kept(taken, pooled, alone):
     assert (sooner.runs, later.runs) == (EACH + 7, EACH)
 
 
-@pytest.mark.parametrize(("at_first", "later", "sooner"), [(0.003, 0.001, "pooled"), (0.003, 0.003, "alone")])
-def test_workers_that_shared_a_core_are_tried_again(taken, at_first, later, sooner):
-    pooled, alone = Way(later, at_first), Way(0.002)
-    again = max(EACH, round(opencl_alone.SPREAD / 1e9 / later))
-    run(trial_of(pooled, lambda program: alone), 2 * EACH + again + 20)
-    assert alone.runs >= EACH + 20 if sooner == "alone" else alone.runs == EACH
-    assert pooled.runs <= EACH + again if sooner == "alone" else pooled.runs == EACH + again + 20
+def test_what_was_found_holds_for_a_while(taken, monkeypatch):
+    """Workers that shared a core at first get another chance, and keep it four times as long."""
+    monkeypatch.setattr(opencl_alone, "HOLDS", 5)
+    pooled, alone = Way(0.0, at_first=0.004), Way(0.002)
+    trial = trial_of(pooled, lambda program: alone)
+    run(trial, 2 * EACH)
+    run(trial, 5)
+    assert (pooled.runs, alone.runs) == (EACH, EACH + 5)
+    run(trial, 2 * EACH + 20)
+    assert (pooled.runs, alone.runs) == (2 * EACH + 20, 2 * EACH + 5)
+    run(trial, EACH)
+    assert (pooled.runs, alone.runs) == (3 * EACH + 20, 2 * EACH + 5)
 
 
 def test_another_grid_is_tried_anew(taken):
@@ -80,10 +86,13 @@ def test_a_long_launch_is_never_tried_alone():
 
 
 def test_where_the_program_is_refused_the_workers_keep_it(monkeypatch):
-    monkeypatch.setattr(opencl_alone, "on_calling_thread", lambda loaded: None)
+    asked = []
+    monkeypatch.setattr(opencl_alone, "on_calling_thread", asked.append)
+    monkeypatch.setattr(opencl_alone, "HOLDS", 1)
     pooled = Way(0.0)
-    run(trial_of(pooled, lambda program: pytest.fail("made")), 2 * EACH)
-    assert pooled.runs == 2 * EACH
+    run(trial_of(pooled, lambda program: pytest.fail("made")), 4 * EACH)
+    assert pooled.runs == 4 * EACH
+    assert len(asked) == 1
 
 
 def test_marks_of_binaries():
@@ -92,6 +101,30 @@ def test_marks_of_binaries():
     for other in (b"", b"poclbin\0", b"\x7fELF" + bytes(60)):
         with pytest.raises(ValueError, match="not a binary of PoCL"):
             pocl.marked(other, b"12345678")
+
+
+AFFINITIES = """
+import os
+from portkernel.runtime import platforms
+platforms.all_devices()
+cpus = [os.sched_getaffinity(int(t)) for t in os.listdir("/proc/self/task")]
+print(sorted(min(c) for c in cpus if len(c) == 1))
+"""
+
+
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2, reason="one CPU")
+def test_each_worker_has_a_cpu_of_its_own():
+    pocl_devices()
+
+    def pinned(**settings: str) -> str:
+        env = {**os.environ, **settings}
+        return subprocess.run(
+            [sys.executable, "-c", AFFINITIES], env=env, timeout=60, check=True, capture_output=True
+        ).stdout.decode()
+
+    assert pinned() == f"{sorted(os.sched_getaffinity(0))}\n"
+    assert pinned(POCL_AFFINITY="0") == "[]\n"
+    assert pinned(POCL_MAX_PTHREAD_COUNT="1") == "[]\n"
 
 
 def pocl_devices() -> list[object]:
@@ -208,7 +241,7 @@ from portkernel.runtime import opencl_alone
 
 def alone(self):
     self._alone = self._make(opencl_alone.on_calling_thread(self._loaded))
-    self._way, self._decided = opencl_alone.ALONE, True
+    self._way, self._left = opencl_alone.ALONE, 1000
 
 opencl_alone.Trial._judge = alone
 
