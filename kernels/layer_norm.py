@@ -86,12 +86,12 @@ def gradients(
     shape = tuple(int(n) for n in x.shape)
     if tuple(grad.shape) != shape:
         raise ArgumentShapeError(f"{where}: grad: expected the shape of x, {shape}, got {tuple(grad.shape)}")
+    number(f"{where}: eps", eps)
     axes = last_axes(where, x, normalized_shape)
     w = affine(where, "weight", weight, x, axes)
     dx = empty(x, shape, dtype)
     stored = dtype if weight is None else dtype_of(where, weight)
     outs = tuple(empty(x, shape[axes[0] :], stored) for _ in range(2))
-    number(f"{where}: eps", eps)
     given = repeated(where, statistics, tuple(1 if i in axes else n for i, n in enumerate(shape)), x)
     means, scales = input_gradient(grad, x, w, dx, axes, eps, rms, route, given)
     weight_gradients(grad, x, means, scales, tuple(range(axes[0])), outs, route)

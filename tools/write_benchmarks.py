@@ -1,7 +1,7 @@
-"""Write the tables of ``docs/benchmarks.md`` from reports of ``portkernel bench --json``, one for each OpenCL runtime.
+"""Write the tables of a CPU in ``docs/benchmarks.md`` from reports of ``portkernel bench --json``, one for each OpenCL runtime.
 
-Run from the repository root: ``python tools/write_benchmarks.py pocl.json intel.json``. Reports of different cases are
-an error, as is one whose runtime no suite has a bar for.
+Run from the repository root: ``python tools/write_benchmarks.py zen4 pocl.json intel.json``; the page marks the place of
+the tables with that name. Reports of different cases are an error, as is one whose runtime no suite has a bar for.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def cases(reports: Sequence[Report]) -> str:
     return _table(head, rows)
 
 
-def main(files: Sequence[str]) -> None:
+def main(cpu: str, files: Sequence[str]) -> None:
     reports = [from_json(Path(f).read_text(encoding="utf-8")) for f in files]
     unknown = [r.place for r in reports if r.place not in NAMES]
     if not reports or unknown:
@@ -77,9 +77,11 @@ def main(files: Sequence[str]) -> None:
         raise SystemExit("expected reports of runs to the end, got one that was interrupted")
     page = PAGE.read_text(encoding="utf-8")
     for part, text in (("suites", summary(reports)), ("cases", cases(reports))):
-        page = page_with(part, text, page)
+        page = page_with(f"{cpu} {part}", text, page)
     PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    if len(sys.argv) < 2:
+        raise SystemExit("expected the name of a CPU, then reports")
+    main(sys.argv[1], sys.argv[2:])

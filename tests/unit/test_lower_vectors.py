@@ -299,6 +299,29 @@ def test_exp_with_the_device_s_widest_vectors_keeps_its_bound():
     check_exp(x, out)
 
 
+def tanh_of(x, out):
+    i = pk.program_id(0)
+    pk.store(out, (i,), pk.tanh(pk.load(x, (i,), (64,))))
+
+
+@needs_pocl
+@pytest.mark.parametrize("width", [16, 32])
+def test_tanh_of_our_own_keeps_its_bound_from_end_to_end(width):
+    tiny = np.float32([0, -0.0, 1e-45, -1e-45, 1e-38, 0.55, np.nextafter(np.float32(0.55), np.float32(0))])
+    far = np.float32([9, 44, 45, 1e9, np.inf, np.nan])
+    x = np.concatenate([np.linspace(-12, 12, 40001, dtype=np.float32), tiny, far, -far])
+    args = {"x": x, "out": np.zeros_like(x)}
+    target = targets.variant(direct.CPU, features=direct.CPU.features | {"scalar_math"}, vector_bytes=width)
+    text = direct.launch(KernelFn(tanh_of), (-(-x.size // 64), 1, 1), args, {}, target)
+    assert f"pk_tanh_x{width // 4}(" in text
+    want = np.tanh(x.astype(np.float64))
+    ulp = np.abs(args["out"] - want) / np.spacing(np.abs(want).astype(np.float32))
+    assert np.nanmax(ulp) <= 2
+    assert np.array_equal(np.isnan(args["out"]), np.isnan(x))
+    numbers = ~np.isnan(x)
+    assert np.array_equal(np.signbit(args["out"][numbers]), np.signbit(x[numbers]))  # zero's, too
+
+
 def test_exp_is_the_device_s_where_that_is_as_fast():
     func = direct.lowered(KernelFn(exp_of), {"x": np.ones(64, np.float32), "out": np.ones(64, np.float32)}, {})
     assert "pk_exp" not in OpenCLBackend().emit(func, direct.CPU).text

@@ -41,7 +41,7 @@ def unary(e: Emitter, op: o.Unary) -> Expr:
         return Expr(prefix("-", _wrapped(e, op.x)).text, UNARY, wrap=True)
     if fn == "abs" and dtype.is_integer:
         return e.use(op.x)  # unsigned
-    if e.target.has("scalar_math") and dtype.bits <= 32 and e.target.vector_bytes <= OWN_FORM.get(fn, 0):
+    if fn in OWN_FORM and dtype.bits <= 32 and e.target.has("scalar_math"):
         return e.rounded(e.request(fn, None, type.lanes, e.use(op.x)), type)
     if fn in ONE_LANE_UNARY and type.lanes > 1:
         x = e.atom(op.x)

@@ -80,10 +80,16 @@ static inline ushort8 pk_float_to_half(float8 x) {
 #define PK_FLOAT_TO_HALF_8(x) pk_float_to_half(x)
 #define PK_HALF_TO_FLOAT_16(h) (float16)(pk_half_to_float((h).lo), pk_half_to_float((h).hi))
 #define PK_FLOAT_TO_HALF_16(x) (ushort16)(pk_float_to_half((x).lo), pk_float_to_half((x).hi))
+#elif defined(__SPIR64__)
+static inline float8 pk_half_to_float_8(ushort8 h) { return vload_half8(0, (const half*)&h); }
+static inline float16 pk_half_to_float_16(ushort16 h) { return vload_half16(0, (const half*)&h); }
+#define PK_HALF_TO_FLOAT_8(h) pk_half_to_float_8(h)
+#define PK_HALF_TO_FLOAT_16(h) pk_half_to_float_16(h)
 #endif
 """
 """The conversions of x86-64 where the compiler says that the CPU has them (PoCL's does). In assembly: LLVM narrows comparisons
-of what it knows to come from half, and then goes lane by lane."""
+of what it knows to come from half, and then goes lane by lane. Intel's compiler makes for SPIR first, where no such word
+is given, and of OpenCL's own the instruction later."""
 
 _SCALE = """\
 #ifdef __AVX512F__

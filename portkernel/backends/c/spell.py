@@ -26,9 +26,9 @@ ONE_LANE: dict[str, str] = {"pow": "iu", "mod": "f", "floordiv": "f", "sin": "f"
 double is wrong in the last digits of the quotient; and sin, cos and tan, whose vector forms there take a small angle for
 eight times as much when another lane is infinite or huge."""
 
-OWN_FORM: dict[str, int] = {"erf": 64, "exp": 64}
-"""Functions of float32 that the prelude computes for targets with ``scalar_math`` and vectors of up to so many bytes: their
-built-ins go lane by lane (erf), or want more than 16 registers (exp)."""
+OWN_FORM = frozenset({"erf", "exp", "tanh"})
+"""Functions of float32 that the prelude computes for targets with ``scalar_math``: their built-ins go lane by lane (erf) or
+take a fifth to a half longer."""
 ONE_LANE_UNARY = frozenset({"sin", "cos", "tan"})
 """Built-ins that vectors go through lane by lane: PoCL 3.0's vector forms lose large arguments."""
 

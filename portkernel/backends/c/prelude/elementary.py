@@ -58,4 +58,18 @@ FN f32 NAME(f32 x) {
   return a < (f32)(1.0f) ? mad(x, p, x) : copysign((f32)(1.0f) - pk_exp(q), x);
 }
 """,
+    # A least-squares fit of our own of tanh(x) / x - 1 in x², 0.01 ulp off, below 0.55; 1 - 2 / (exp(2x) + 1) above. 1.6 ulp.
+    "tanh": """
+FN f32 NAME(f32 x) {
+  f32 a = fabs(x);
+  f32 u = x * x;
+  f32 p = (f32)(-0.00627423218f);
+  p = mad(p, u, (f32)(0.0210716743f));
+  p = mad(p, u, (f32)(-0.0538523085f));
+  p = mad(p, u, (f32)(0.13332586f));
+  p = mad(p, u, (f32)(-0.333333164f));
+  f32 far = (f32)(1.0f) - (f32)(2.0f) / (pk_exp(a + a) + (f32)(1.0f));
+  return copysign(a < (f32)(0.55f) ? mad(a * u, p, a) : far, x);
+}
+""",
 }
