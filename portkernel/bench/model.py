@@ -70,6 +70,9 @@ class Interval:
 SPREAD_LIMIT = 0.4
 """A ratio whose interval is wider than this part of it is not printed."""
 
+DISTURBED = 3.0
+"""A contestant that usually takes so many times its shortest run lacked a core or waited for a thread that did."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -110,14 +113,25 @@ def share_of_peak(result: Result, peaks: Peaks, dtype: str) -> float | None:
 
 def compared(result: Result, peer: str) -> Interval | None:
     """Our speed against the suite's peer, however uncertain: the worst of them where that is the fastest one."""
-    found = [v for k, v in result.speed.items() if peer in (k, "fastest")]
-    return min(found, key=lambda v: v.median) if found else None
+    name = _rival(result, peer)
+    return None if name is None else result.speed[name]
+
+
+def _rival(result: Result, peer: str) -> str | None:
+    found = [name for name in result.speed if peer in (name, "fastest")]
+    return min(found, key=lambda name: result.speed[name].median) if found else None
+
+
+def is_disturbed(result: Result, peer: str) -> bool:
+    """Whether we or the suite's peer usually took so much longer than the shortest run that the speed says nothing."""
+    names = [name for name in ("ours", _rival(result, peer)) if name is not None and name in result.seconds]
+    return any(result.seconds[name].median > DISTURBED * result.best[name] for name in names)
 
 
 def against(result: Result, peer: str) -> Interval | None:
-    """As :func:`compared`; None if it is too uncertain to be quoted alone."""
+    """As :func:`compared`; None if it is too uncertain to be quoted alone, or one of the two was disturbed."""
     found = compared(result, peer)
-    return found if found is not None and found.spread <= SPREAD_LIMIT else None
+    return found if found is not None and found.spread <= SPREAD_LIMIT and not is_disturbed(result, peer) else None
 
 
 def mean_speed(speeds: Sequence[Interval]) -> Interval | None:

@@ -14,7 +14,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..coverage.outputs.words import duration
-from .model import Interval, Peaks, Result, Suite, against, compared, geometric_mean, mean_speed, share_of_peak
+from .model import (
+    Interval,
+    Peaks,
+    Result,
+    Suite,
+    against,
+    compared,
+    geometric_mean,
+    is_disturbed,
+    mean_speed,
+    share_of_peak,
+)
 from .run import Report, decode_result
 
 if TYPE_CHECKING:
@@ -23,7 +34,7 @@ if TYPE_CHECKING:
 COLUMNS = ("suite", "case", "time", "peer", "speed", "95 %", "of shortest", "of peak")
 _LEGEND = (
     "speed: the peer's time divided by ours, the median over interleaved rounds; above 1 we are faster. "
-    "Blank where its confidence interval is too wide to say.",
+    "Blank where its confidence interval is too wide to say, or one of the two usually took three times its shortest run.",
     "of shortest: the peer's shortest run divided by ours, which other load on the machine disturbs least.",
     "of peak: the least time that the measured peaks allow, as a part of the time taken.",
 )
@@ -62,7 +73,7 @@ def row(result: Result, suite: Suite, peaks: Peaks) -> tuple[str, ...]:
 class Mean:
     """A suite's geometric means over the ``count`` cases of ``total`` that have a speed: of medians and of shortest runs.
 
-    ``least`` is the lowest of the speeds.
+    ``least`` is the lowest of the speeds in which nobody was disturbed; where somebody was, there is no mean.
     """
 
     suite: Suite
@@ -88,8 +99,10 @@ def means(report: Report, suites: Mapping[str, Suite]) -> Iterator[Mean]:
         suite, own = suites[name], [r for r in report.results if r.suite == name]
         found = [v for r in own if (v := compared(r, suite.peer)) is not None]
         ratios = [ratio for r in own if (ratio := shortest(r, suite.peer)) is not None]
-        lowest = min((v.median for v in found), default=None)
-        yield Mean(suite, mean_speed(found), lowest, geometric_mean(ratios), len(found), len(own))
+        calm = [v for r in own if not is_disturbed(r, suite.peer) and (v := compared(r, suite.peer)) is not None]
+        speed = mean_speed(found) if len(calm) == len(found) else None
+        lowest = min((v.median for v in calm), default=None)
+        yield Mean(suite, speed, lowest, geometric_mean(ratios), len(found), len(own))
 
 
 def number(value: float | None) -> str:

@@ -139,6 +139,15 @@ def test_the_summary_counts_cases_that_are_uncertain_alone_and_not_those_that_fa
     assert (mean.least, mean.count, mean.total) == (2.0, 2, 3)
 
 
+def test_no_speed_is_made_of_a_peer_whose_threads_shared_a_core() -> None:
+    calm = result(1.0, 2.0)
+    disturbed = dataclasses.replace(result(1.0, 200.0), best={"ours": 1.0, "numpy": 2.0})
+    assert against(disturbed, "numpy") is None
+    (mean,) = report.means(a_report(calm, disturbed), SUITES)
+    assert mean.speed is None
+    assert (mean.least, mean.shortest) == (2.0, 2.0)
+
+
 def test_an_interrupted_bench_returns_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([{"device": "d", "place": "pocl"}, dataclasses.asdict(result(1.0, 2.0))])
 
