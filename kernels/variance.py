@@ -67,7 +67,7 @@ def moments(
         part = more / pk.maximum(total, 1.0)
         apart = pk.where(more > 0, own - mean, 0.0)
         mean = mean + apart * part
-        square = square + (d * d).sum(axis=1) + apart * apart * count * part
+        square = square + (d * d).sum(axis=1) + pk.where(count > 0, apart * apart * count * part, 0.0)
         count = total
     found = square
     centre = pk.where(count > 0, mean, NAN)

@@ -60,6 +60,8 @@ def test_variance_of_little_or_nothing(backend: str) -> None:
     assert np.array_equal(variance.var(one, 1, backend=backend), np.zeros(3))
     assert np.isnan(variance.var(one, 1, ddof=1, backend=backend)).all()
     assert np.isnan(variance.var(np.array([1, np.inf], np.float32), backend=backend))
+    for far in ([1e20, 1e20, -1e20, 3], [3e38, 3e38, 1, -1], [1e20, -1e20] * 3000):  # finite, but their squares are not
+        assert np.isposinf(variance.var(np.array(far, np.float32), backend=backend))
     assert logsumexp.logsumexp(x, 1, backend=backend).tolist() == [[-np.inf] * 2] * 3
     special = np.array([[-np.inf] * 3, [np.inf, 1, 2], [np.nan, 1, 2], [1e30, 1, 2]], np.float32)
     assert np.array_equal(
